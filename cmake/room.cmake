@@ -1,0 +1,12 @@
+# ggufd_room(NAME [library...]): the current folder's (or its subfolder NAME's) sources as a static library ggufd_NAME.
+# A room links what it may use and nothing else, so that an arrow in the wrong direction does not link.
+function(ggufd_room name)
+  set(folder "${CMAKE_CURRENT_SOURCE_DIR}")
+  if(IS_DIRECTORY "${folder}/${name}")
+    string(APPEND folder "/${name}")
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
+  add_library(ggufd_${name} STATIC ${sources})
+  target_include_directories(ggufd_${name} PUBLIC "${CMAKE_SOURCE_DIR}" "${CMAKE_SOURCE_DIR}/daemon")
+  target_link_libraries(ggufd_${name} PUBLIC ${ARGN} PRIVATE ggufd_warnings)
+endfunction()
