@@ -1,0 +1,154 @@
+#include "loop/child.h"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "loop/timer.h"
+
+namespace ggufd::loop {
+namespace {
+
+std::vector<char*> c_strings(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (std::string& text : strings) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+class Child final : public Operation {
+ public:
+  Child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks)
+      : loop_(loop),
+        stop_grace_ms_(options.stop_grace_ms),
+        callbacks_(std::move(callbacks)),
+        kill_timer_(loop, [this] { signal_group(SIGKILL); }) {
+    for (auto& output : outputs_) {
+      output =
+          make_handle<uv_pipe_t>(this, [&](auto* handle) { return uv_pipe_init(loop.raw(), handle, 0); });
+    }
+  }
+
+  ~Child() override {
+    signal_group(SIGKILL);
+    // libuv reaps only processes whose handle is open: this one closes itself when the process has ended.
+    if (process_ && group_ != 0 && !exit_) process_.release()->data = nullptr;
+  }
+
+  Result<void> start(const ChildOptions& options) {
+    std::vector<std::string> arguments = options.arguments;
+    arguments.insert(arguments.begin(), options.program);
+    std::vector<std::string> environment = options.environment;
+    std::vector<char*> argv = c_strings(arguments);
+    std::vector<char*> envp = c_strings(environment);
+    std::array<uv_stdio_container_t, 3> stdio{};
+    stdio[0].flags = UV_IGNORE;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      stdio[i + 1].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
+      stdio[i + 1].data.stream = reinterpret_cast<uv_stream_t*>(outputs_[i].get());
+    }
+    uv_process_options_t uv{};
+    uv.file = options.program.c_str();
+    uv.args = argv.data();
+    uv.env = envp.data();
+    uv.flags = UV_PROCESS_DETACHED;  // its own session, hence its own group
+    uv.stdio = stdio.data();
+    uv.stdio_count = static_cast<int>(stdio.size());
+    uv.exit_cb = [](uv_process_t* process, std::int64_t code, int signal_number) {
+      if (process->data == nullptr) {
+        HandlePtr<uv_process_t> ownerless(process);
+        return;
+      }
+      static_cast<Child*>(process->data)->exited({code, signal_number});
+    };
+    auto process = std::make_unique<uv_process_t>();
+    process->data = this;
+    const int status = uv_spawn(loop_.raw(), process.get(), &uv);
+    // libuv has taken the handle even where it could not start the program: it is closed like any other.
+    process_.reset(process.release());
+    if (status != 0) {
+      return std::unexpected(
+          uv_error(fmt::format("starting {}", options.program), status, ErrorCode::engine_failed));
+    }
+    group_ = process_->pid;
+    for (auto& output : outputs_) read_output(output.get());
+    return {};
+  }
+
+  void cancel() override {
+    if (group_ == 0 || kill_timer_.is_running()) return;
+    signal_group(SIGTERM);
+    kill_timer_.start_once(stop_grace_ms_);
+  }
+
+ private:
+  void read_output(uv_pipe_t* pipe) {
+    ++open_outputs_;
+    uv_read_start(
+        reinterpret_cast<uv_stream_t*>(pipe),
+        [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
+          auto& bytes = static_cast<Child*>(handle->data)->buffer_;
+          *buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
+        },
+        [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
+          auto& child = *static_cast<Child*>(stream->data);
+          if (count > 0 && child.callbacks_.on_output) {
+            child.callbacks_.on_output({buffer->base, static_cast<std::size_t>(count)});
+          }
+          if (count < 0) {
+            uv_read_stop(stream);
+            child.output_ended();
+          }
+        });
+  }
+
+  void exited(ChildExit how) {
+    exit_ = how;
+    // Whoever of the group is left would keep the pipes open.
+    signal_group(SIGKILL);
+    kill_timer_.stop();
+    finish_when_complete();
+  }
+
+  void output_ended() {
+    --open_outputs_;
+    finish_when_complete();
+  }
+
+  void finish_when_complete() {
+    if (!exit_ || open_outputs_ > 0) return;
+    group_ = 0;
+    auto on_exit = std::move(callbacks_.on_exit);
+    if (on_exit) on_exit(*exit_);  // may destroy this
+  }
+
+  void signal_group(int signal_number) {
+    if (group_ != 0) kill(-group_, signal_number);
+  }
+
+  Loop& loop_;
+  std::uint64_t stop_grace_ms_;
+  ChildCallbacks callbacks_;
+  Timer kill_timer_;
+  std::array<HandlePtr<uv_pipe_t>, 2> outputs_;
+  std::array<char, 16 * 1024> buffer_{};
+  int open_outputs_ = 0;
+  HandlePtr<uv_process_t> process_;
+  pid_t group_ = 0;  // 0 once it has ended
+  std::optional<ChildExit> exit_;
+};
+
+}  // namespace
+
+Result<OperationPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks) {
+  auto child = std::make_unique<Child>(loop, options, std::move(callbacks));
+  if (auto started = child->start(options); !started) return std::unexpected(started.error());
+  return child;
+}
+
+}  // namespace ggufd::loop

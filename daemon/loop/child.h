@@ -1,0 +1,38 @@
+// A child process under supervision.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "loop/loop.h"
+#include "loop/operation.h"
+
+namespace ggufd::loop {
+
+struct ChildOptions {
+  std::string program;                   // absolute path
+  std::vector<std::string> arguments;    // without the program's name
+  std::vector<std::string> environment;  // "NAME=value", all of it: nothing is inherited
+  std::uint64_t stop_grace_ms = 5000;    // from SIGTERM to SIGKILL
+};
+
+// How it ended: an exit code, or a signal's number where that is not 0.
+struct ChildExit {
+  std::int64_t code = 0;
+  int signal_number = 0;
+};
+
+// Runs a program in a process group of its own. Its standard output and error are always read, so that it
+// never waits for us. on_exit comes once: after its end and after the last of its output.
+//   cancel()    SIGTERM to the group, SIGKILL after stop_grace_ms; on_exit still comes.
+//   destroying  SIGKILL to the group; the process is reaped, on_exit does not come.
+// `engine_failed` where the program cannot be started.
+struct ChildCallbacks {
+  std::function<void(std::string_view output)> on_output;
+  std::move_only_function<void(ChildExit)> on_exit;
+};
+Result<OperationPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks);
+
+}  // namespace ggufd::loop
