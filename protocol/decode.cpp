@@ -5,6 +5,7 @@
 
 #include "protocol/field_reader.h"
 #include "protocol/frame.h"
+#include "protocol/utf8.h"
 
 namespace ggufd {
 namespace {
@@ -60,8 +61,8 @@ Result<Variant> read_alternative(std::size_t kind, simdjson::dom::object object)
     std::unreachable();
   } else {
     if (kind != I) return read_alternative<Variant, I + 1>(kind, object);
-    return map(read_fields<std::variant_alternative_t<I, Variant>>(object),
-               [](auto&& message) { return Variant(std::in_place_index<I>, std::move(message)); });
+    return map_result(read_fields<std::variant_alternative_t<I, Variant>>(object),
+                      [](auto&& message) { return Variant(std::in_place_index<I>, std::move(message)); });
   }
 }
 
@@ -83,8 +84,9 @@ Result<RequestBody> read_body(simdjson::dom::object object) {
   if (!type) return std::unexpected(type.error());
   const auto verb = from_name<Verb>(*type);
   if (!verb) {
-    return fail(ErrorCode::unknown_type, fmt::format("\"{}\" is not a request; the requests are {}",
-                                                     type->substr(0, 64), fmt::join(EnumNames<Verb>, ", ")));
+    return fail(ErrorCode::unknown_type,
+                fmt::format("\"{}\" is not a request; the requests are {}", utf8_prefix(*type, 64),
+                            fmt::join(EnumNames<Verb>, ", ")));
   }
   auto body = read_alternative<RequestBody>(static_cast<std::size_t>(*verb), object);
   if (!body) return body;
@@ -121,12 +123,12 @@ Result<std::optional<LoadPhase>> read_phase(simdjson::dom::object object) {
   if (!name) return std::unexpected(name.error());
   const auto kind = from_name<PhaseKind>(*name);
   if (!kind) return std::optional<LoadPhase>();
-  return map(read_alternative<LoadPhase>(static_cast<std::size_t>(*kind), object),
-             [](LoadPhase&& phase) { return std::optional(std::move(phase)); });
+  return map_result(read_alternative<LoadPhase>(static_cast<std::size_t>(*kind), object),
+                    [](LoadPhase&& phase) { return std::optional(std::move(phase)); });
 }
 
 Result<std::optional<Status>> read_loading(simdjson::dom::object object) {
-  return map(read_phase(object), [](std::optional<LoadPhase>&& phase) {
+  return map_result(read_phase(object), [](std::optional<LoadPhase>&& phase) {
     return phase ? std::optional<Status>(status::LoadingModel{std::move(*phase)}) : std::nullopt;
   });
 }
@@ -134,8 +136,10 @@ Result<std::optional<Status>> read_loading(simdjson::dom::object object) {
 Result<std::optional<Status>> read_restarting(simdjson::dom::object object) {
   auto restarting = read_fields<status::Restarting>(object);
   if (!restarting) return std::unexpected(restarting.error());
-  simdjson::dom::element ignored;
-  if (object.at_key("phase").get(ignored) != SUCCESS) return std::optional<Status>(std::move(*restarting));
+  simdjson::dom::element name;
+  if (object.at_key("phase").get(name) != SUCCESS || name.is_null()) {
+    return std::optional<Status>(std::move(*restarting));
+  }
   auto phase = read_phase(object);
   if (!phase) return std::unexpected(phase.error());
   if (!*phase) return std::optional<Status>();
@@ -146,16 +150,31 @@ Result<std::optional<Status>> read_restarting(simdjson::dom::object object) {
 }
 
 // Errors of a newer daemon: its code may not be known here, its sentence is still worth reading.
-Result<std::optional<Status>> read_failed(simdjson::dom::object object) {
-  std::string_view code;
-  if (object.at_key("code").get(code) == SUCCESS && !from_name<ErrorCode>(code)) {
-    const auto message = read_string(object, "message");
-    if (!message) return std::unexpected(message.error());
-    return std::optional<Status>(
-        status::Failed{.code = ErrorCode::internal, .message = fmt::format("{}: {}", code, *message)});
+struct AnyFailure {
+  std::optional<PhaseKind> phase;
+  std::string code;
+  std::string message;
+  std::optional<std::uint64_t> retry_in_ms;
+
+  static void fields(auto& self, auto&& f) {
+    f("phase", self.phase, "");
+    f("code", self.code, "");
+    f("message", self.message, "");
+    f("retry_in_ms", self.retry_in_ms, "");
   }
-  return map(read_fields<status::Failed>(object),
-             [](status::Failed&& failed) { return std::optional<Status>(std::move(failed)); });
+};
+
+Error error_from(std::string_view code, std::string_view message) {
+  if (const auto known = from_name<ErrorCode>(code)) return {*known, std::string(message)};
+  return {ErrorCode::internal, fmt::format("{}: {}", code, message)};
+}
+
+Result<std::optional<Status>> read_failed(simdjson::dom::object object) {
+  return map_result(read_fields<AnyFailure>(object), [](AnyFailure&& failure) {
+    Error error = error_from(failure.code, failure.message);
+    return std::optional<Status>(
+        status::Failed{failure.phase, error.code, std::move(error.message), failure.retry_in_ms});
+  });
 }
 
 Result<std::optional<Status>> read_status(simdjson::dom::object object) {
@@ -171,8 +190,8 @@ Result<std::optional<Status>> read_status(simdjson::dom::object object) {
     case StatusKind::error:
       return read_failed(object);
     default:
-      return map(read_alternative<Status>(static_cast<std::size_t>(*kind), object),
-                 [](Status&& status) { return std::optional(std::move(status)); });
+      return map_result(read_alternative<Status>(static_cast<std::size_t>(*kind), object),
+                        [](Status&& status) { return std::optional(std::move(status)); });
   }
 }
 
@@ -203,8 +222,7 @@ Result<Frame> read_error(std::string_view id, simdjson::dom::object object) {
   if (!code) return std::unexpected(code.error());
   const auto message = read_string(object, "message");
   if (!message) return std::unexpected(message.error());
-  const auto known = from_name<ErrorCode>(*code);
-  return ErrorFrame{std::string(id), {known.value_or(ErrorCode::internal), std::string(*message)}};
+  return ErrorFrame{std::string(id), error_from(*code, *message)};
 }
 
 }  // namespace

@@ -4,18 +4,28 @@
 namespace ggufd {
 namespace {
 
-// Passes fields on to a FieldWriter, sentences cut to the limit.
+// What the free texts of one event may take, escapes counted; the rest of a line holds the keys, the numbers
+// and the names.
+constexpr std::size_t max_event_text_bytes = 60 * 1024;
+
+// Passes the fields of an event on to a FieldWriter, its texts cut to the limits: one serves a whole event.
 class EventFieldWriter {
  public:
-  explicit EventFieldWriter(JsonWriter& json) : write_(json) {}
+  explicit EventFieldWriter(JsonWriter& json) : json_(json), write_(json) {}
 
   void operator()(std::string_view key, const auto& value, std::string_view doc) { write_(key, value, doc); }
-  void operator()(std::string_view key, const std::string& value, std::string_view doc) {
-    write_(key, utf8_prefix(value, max_message_bytes), doc);
+  void operator()(std::string_view key, const std::string& value, std::string_view /*doc*/) {
+    json_.key(key);
+    text_left_bytes_ -= json_.value(utf8_prefix(value, max_message_bytes), text_left_bytes_);
+  }
+  void operator()(std::string_view key, const std::optional<std::string>& value, std::string_view doc) {
+    if (value) (*this)(key, *value, doc);
   }
 
  private:
+  JsonWriter& json_;
   FieldWriter write_;
+  std::size_t text_left_bytes_ = max_event_text_bytes;
 };
 
 // A line: `{`, the id and the type, whatever `write_rest` adds, `}` and the newline.
@@ -31,50 +41,40 @@ void write_line(fmt::memory_buffer& out, std::string_view id, std::string_view t
   out.push_back('\n');
 }
 
-void write_phase_name(JsonWriter& json, PhaseKind kind) {
-  json.key("phase");
-  json.value(name_of(kind));
+void write_phase(EventFieldWriter& write, const LoadPhase& phase) {
+  write("phase", kind_of(phase), "");
+  std::visit([&](const auto& details) { details.fields(details, write); }, phase);
 }
 
-void write_phase(JsonWriter& json, const LoadPhase& phase) {
-  write_phase_name(json, kind_of(phase));
-  std::visit([&](const auto& details) { details.fields(details, EventFieldWriter(json)); }, phase);
+void write_status(EventFieldWriter& write, const auto& status) {
+  status.fields(status, write);
 }
 
-void write_status(JsonWriter& json, const auto& status) {
-  status.fields(status, EventFieldWriter(json));
+void write_status(EventFieldWriter& write, const status::LoadingModel& status) {
+  write_phase(write, status.phase);
 }
 
-void write_status(JsonWriter& json, const status::LoadingModel& status) {
-  write_phase(json, status.phase);
-}
-
-void write_status(JsonWriter& json, const status::Restarting& status) {
+void write_status(EventFieldWriter& write, const status::Restarting& status) {
   status::Restarting rest = status;
   if (status.phase) {
-    write_phase(json, *status.phase);
+    write_phase(write, *status.phase);
     // engine_start says the attempt itself; a key stands in a line once.
     if (kind_of(*status.phase) == PhaseKind::engine_start) rest.attempt.reset();
   }
-  rest.fields(rest, EventFieldWriter(json));
+  rest.fields(rest, write);
 }
 
 }  // namespace
 
 void encode(const StatusEvent& event, fmt::memory_buffer& out) {
   write_line(out, "admin", "status", [&](JsonWriter& json) {
-    json.key("status");
-    json.value(name_of(kind_of(event.status)));
-    std::visit([&](const auto& status) { write_status(json, status); }, event.status);
-    if (event.model) {
-      json.key("model");
-      json.value(*event.model);
-    }
+    EventFieldWriter write(json);
+    write("status", kind_of(event.status), "");
+    std::visit([&](const auto& status) { write_status(write, status); }, event.status);
+    write("model", event.model, "");
     if (event.seq == 0) return;
-    json.key("seq");
-    json.value(event.seq);
-    json.key("ts");
-    write_value(json, event.ts);
+    write("seq", event.seq, "");
+    write("ts", event.ts, "");
   });
 }
 
@@ -104,7 +104,8 @@ void encode_error(std::string_view id, const Error& error, fmt::memory_buffer& o
     json.key("code");
     json.value(name_of(error.code));
     json.key("message");
-    json.value(utf8_prefix(error.message, max_message_bytes));
+    // The id, which is repeated as it came, may take max_id_bytes six times over.
+    json.value(error.message, max_message_bytes);
   });
 }
 

@@ -94,7 +94,7 @@ inline std::unexpected<Error> fail(ErrorCode code, std::string message) {
 // f(value) of a result that has a value, its error otherwise (std::expected::transform, which libstdc++ 12
 // lacks).
 template <class T, class F>
-auto map(Result<T>&& result, F&& f) -> Result<std::remove_cvref_t<decltype(f(std::move(*result)))>> {
+auto map_result(Result<T>&& result, F&& f) -> Result<std::remove_cvref_t<decltype(f(std::move(*result)))>> {
   if (!result) return std::unexpected(std::move(result.error()));
   return f(std::move(*result));
 }

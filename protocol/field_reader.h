@@ -28,7 +28,11 @@ class FieldReader {
     if constexpr (detail::is_optional<T>) {
       member.reset();
       if (is_absent || element.is_null()) return;
-      read(key, element, member.emplace());
+      if constexpr (NamedEnum<typename T::value_type>) {
+        read_open_enum(key, element, member);
+      } else {
+        read(key, element, member.emplace());
+      }
     } else if (is_absent) {
       error_ = Error{ErrorCode::missing_field, fmt::format("the field \"{}\" is missing", key)};
     } else {
@@ -84,6 +88,14 @@ class FieldReader {
     const auto value = from_name<T>(name);
     if (!value) return bad(key, fmt::format("one of {}", fmt::join(EnumNames<T>, ", ")));
     member = *value;
+  }
+
+  // An unknown name leaves `member` empty (protocol/fields.h).
+  template <class T>
+  void read_open_enum(std::string_view key, simdjson::dom::element element, std::optional<T>& member) {
+    std::string_view name;
+    if (element.get(name) != simdjson::SUCCESS) return bad(key, "a string");
+    member = from_name<T>(name);
   }
 
   template <std::integral T>

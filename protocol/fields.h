@@ -12,6 +12,8 @@
 //   std::optional<T>  absent where empty; read, both an absent key and `null` leave it empty
 //   Nullable<T>       always there, `null` where unknown
 //   anything else     always there, required when read
+// A name that an optional enum does not know leaves it empty: it comes from a newer program, whose phases and
+// statuses readers pass over. Where the enum is required, such a name is an error.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +43,9 @@ struct Timestamp {
 
   static Timestamp now();
 };
+// A moment before the year 0000 or after 9999 is written as the first or the last of them.
 std::string to_string(Timestamp);
-// Exactly the form above; nothing where `text` is not one.
+// Exactly the form above; nothing where `text` is not one. A leap second (:60) has no place in the count.
 std::optional<Timestamp> parse_timestamp(std::string_view text);
 
 // JSON that is passed on as it is, an object or an array.

@@ -1,7 +1,10 @@
 #include "protocol/json_writer.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "protocol/utf8.h"
 
@@ -16,35 +19,54 @@ bool needs_escape(unsigned char c) {
   return c < 0x20 || c == '"' || c == '\\' || c >= 0x80;
 }
 
-void append_escaped_ascii(fmt::memory_buffer& out, char c) {
-  switch (c) {
+// What stands for the first character of `text`, which needs an escape or is not ASCII, and how many bytes of
+// `text` that character has.
+struct Written {
+  std::string_view text;
+  std::size_t read_bytes;
+};
+Written escape_first(std::string_view text, std::array<char, 6>& buffer) {
+  switch (text[0]) {
     case '"':
-      return append(out, "\\\"");
+      return {"\\\"", 1};
     case '\\':
-      return append(out, "\\\\");
+      return {"\\\\", 1};
     case '\n':
-      return append(out, "\\n");
+      return {"\\n", 1};
     case '\r':
-      return append(out, "\\r");
+      return {"\\r", 1};
     case '\t':
-      return append(out, "\\t");
+      return {"\\t", 1};
     default:
-      fmt::format_to(fmt::appender(out), "\\u{:04x}", static_cast<unsigned char>(c));
+      break;
   }
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first < 0x20) {
+    fmt::format_to(buffer.begin(), "\\u{:04x}", first);
+    return {{buffer.data(), buffer.size()}, 1};
+  }
+  const std::size_t length = utf8_sequence_length(text);
+  if (length == 0) return {utf8_replacement, 1};
+  return {text.substr(0, length), length};
 }
 
 }  // namespace
 
 void JsonWriter::key(std::string_view name) {
   separate();
-  quoted(name);
+  quoted(name, std::numeric_limits<std::size_t>::max());
   out_.push_back(':');
   needs_comma_ = false;
 }
 
 void JsonWriter::value(std::string_view text) {
   separate();
-  quoted(text);
+  quoted(text, std::numeric_limits<std::size_t>::max());
+}
+
+std::size_t JsonWriter::value(std::string_view text, std::size_t max_bytes) {
+  separate();
+  return quoted(text, max_bytes);
 }
 
 void JsonWriter::value(double number) {
@@ -74,24 +96,22 @@ void JsonWriter::separate() {
   needs_comma_ = true;
 }
 
-void JsonWriter::quoted(std::string_view text) {
+std::size_t JsonWriter::quoted(std::string_view text, std::size_t max_bytes) {
   out_.push_back('"');
+  std::array<char, 6> buffer;
+  std::size_t left = max_bytes;
   while (!text.empty()) {
     std::size_t plain = 0;
     while (plain < text.size() && !needs_escape(static_cast<unsigned char>(text[plain]))) ++plain;
-    append(out_, text.substr(0, plain));
-    text.remove_prefix(plain);
-    if (text.empty()) break;
-    if (static_cast<unsigned char>(text[0]) < 0x80) {
-      append_escaped_ascii(out_, text[0]);
-      text.remove_prefix(1);
-      continue;
-    }
-    const std::size_t length = utf8_sequence_length(text);
-    append(out_, length == 0 ? utf8_replacement : text.substr(0, length));
-    text.remove_prefix(length == 0 ? 1 : length);
+    const Written piece = plain > 0 ? Written{text.substr(0, std::min(plain, left)), plain}  // cut anywhere
+                                    : escape_first(text, buffer);
+    if (piece.text.size() > left) break;
+    append(out_, piece.text);
+    left -= piece.text.size();
+    text.remove_prefix(piece.read_bytes);
   }
   out_.push_back('"');
+  return max_bytes - left;
 }
 
 }  // namespace ggufd

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -29,6 +30,9 @@ class JsonWriter {
   void null() { literal("null"); }
   void value(bool b) { literal(b ? "true" : "false"); }
   void value(std::string_view text);
+  // Writes at most `max_bytes` between the quotes, escapes counted, and returns how many it were; what does
+  // not fit is cut off, never within a character or an escape.
+  std::size_t value(std::string_view text, std::size_t max_bytes);
   void value(const char* text) { value(std::string_view(text)); }
   // NaN and infinities have no JSON form and are written as null.
   void value(double number);
@@ -46,7 +50,8 @@ class JsonWriter {
   void close(char bracket);
   void literal(std::string_view text);
   void separate();
-  void quoted(std::string_view text);
+  // Returns the bytes between the quotes.
+  std::size_t quoted(std::string_view text, std::size_t max_bytes);
 
   fmt::memory_buffer& out_;
   bool needs_comma_ = false;

@@ -1,6 +1,8 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 #include "protocol/fields.h"
 
@@ -17,6 +19,10 @@ int number_at(std::string_view text, std::size_t at, std::size_t digits) {
   return number;
 }
 
+// The form holds the years 0000 to 9999.
+constexpr std::int64_t first_ms = -62'167'219'200'000;
+constexpr std::int64_t last_ms = 253'402'300'799'999;
+
 }  // namespace
 
 Timestamp Timestamp::now() {
@@ -26,7 +32,7 @@ Timestamp Timestamp::now() {
 
 std::string to_string(Timestamp timestamp) {
   using namespace std::chrono;
-  const sys_time<milliseconds> moment{milliseconds(timestamp.ms)};
+  const sys_time<milliseconds> moment{milliseconds(std::clamp(timestamp.ms, first_ms, last_ms))};
   const auto day = floor<days>(moment);
   const year_month_day date{day};
   const hh_mm_ss time{moment - day};
@@ -49,7 +55,7 @@ std::optional<Timestamp> parse_timestamp(std::string_view text) {
   const int hour = number_at(text, 11, 2);
   const int minute = number_at(text, 14, 2);
   const int second = number_at(text, 17, 2);
-  if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  if (!date.ok() || hour > 23 || minute > 59 || second > 59) return std::nullopt;
   const auto moment =
       sys_days(date) + hours(hour) + minutes(minute) + seconds(second) + milliseconds(number_at(text, 20, 3));
   return Timestamp{duration_cast<milliseconds>(moment.time_since_epoch()).count()};

@@ -43,7 +43,12 @@ std::size_t utf8_sequence_length(std::string_view text) {
 
 std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
-  while (max_bytes > 0 && is_continuation(text[max_bytes])) --max_bytes;
+  // A sequence that crosses the limit begins at most three bytes before it. Stray continuation bytes are no
+  // sequence: each may stand last.
+  for (std::size_t back = 1; back <= 3 && back <= max_bytes; ++back) {
+    const std::size_t begin = max_bytes - back;
+    if (utf8_sequence_length(text.substr(begin)) > back) return text.substr(0, begin);
+  }
   return text.substr(0, max_bytes);
 }
 

@@ -251,7 +251,8 @@ void CurlLoop::watch(curl_socket_t fd, int what, Socket* socket) {
   uv_poll_start(socket->poll.get(), events, [](uv_poll_t* handle, int status, int happened) {
     if (handle->data == nullptr) return;
     const auto& ready = *static_cast<Socket*>(handle->data);
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    // With an error alone curl says no more than that; reading and writing as well, it finds out which one.
+    int flags = status < 0 ? CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
     if ((happened & UV_READABLE) != 0) flags |= CURL_CSELECT_IN;
     if ((happened & UV_WRITABLE) != 0) flags |= CURL_CSELECT_OUT;
     ready.owner.act(ready.fd, flags);

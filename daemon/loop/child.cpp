@@ -27,7 +27,7 @@ class Child final : public Operation {
       : loop_(loop),
         stop_grace_ms_(options.stop_grace_ms),
         callbacks_(std::move(callbacks)),
-        kill_timer_(loop, [this] { signal_group(SIGKILL); }) {
+        grace_(loop, [this] { grace_is_over(); }) {
     for (auto& output : outputs_) {
       output =
           make_handle<uv_pipe_t>(this, [&](auto* handle) { return uv_pipe_init(loop.raw(), handle, 0); });
@@ -37,7 +37,7 @@ class Child final : public Operation {
   ~Child() override {
     signal_group(SIGKILL);
     // libuv reaps only processes whose handle is open: this one closes itself when the process has ended.
-    if (process_ && group_ != 0 && !exit_) process_.release()->data = nullptr;
+    if (group_ != 0) process_.release()->data = nullptr;
   }
 
   Result<void> start(const ChildOptions& options) {
@@ -81,9 +81,9 @@ class Child final : public Operation {
   }
 
   void cancel() override {
-    if (group_ == 0 || kill_timer_.is_running()) return;
+    if (group_ == 0 || grace_.is_running()) return;
     signal_group(SIGTERM);
-    kill_timer_.start_once(stop_grace_ms_);
+    grace_.start_once(stop_grace_ms_);
   }
 
  private:
@@ -91,16 +91,18 @@ class Child final : public Operation {
     ++open_outputs_;
     uv_read_start(
         reinterpret_cast<uv_stream_t*>(pipe),
-        [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
-          auto& bytes = static_cast<Child*>(handle->data)->buffer_;
-          *buffer = uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
+        [](uv_handle_t*, std::size_t, uv_buf_t* buffer) {
+          // What is read is used up within the callback, so all children of a thread share one buffer.
+          thread_local std::array<char, 16 * 1024> shared;
+          *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(shared.size()));
         },
         [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
           auto& child = *static_cast<Child*>(stream->data);
           if (count > 0 && child.callbacks_.on_output) {
-            child.callbacks_.on_output({buffer->base, static_cast<std::size_t>(count)});
-          }
-          if (count < 0) {
+            // A copy of the function: it may destroy the child while it runs.
+            const auto on_output = child.callbacks_.on_output;
+            on_output({buffer->base, static_cast<std::size_t>(count)});
+          } else if (count < 0) {
             uv_read_stop(stream);
             child.output_ended();
           }
@@ -111,7 +113,17 @@ class Child final : public Operation {
     exit_ = how;
     // Whoever of the group is left would keep the pipes open.
     signal_group(SIGKILL);
-    kill_timer_.stop();
+    group_ = 0;  // its number is free for another one
+    // Whoever has left the group may hold the pipes for ever.
+    grace_.start_once(stop_grace_ms_);
+    finish_when_complete();
+  }
+
+  void grace_is_over() {
+    signal_group(SIGKILL);
+    if (!exit_) return;
+    for (auto& output : outputs_) output.reset();
+    open_outputs_ = 0;
     finish_when_complete();
   }
 
@@ -122,7 +134,7 @@ class Child final : public Operation {
 
   void finish_when_complete() {
     if (!exit_ || open_outputs_ > 0) return;
-    group_ = 0;
+    grace_.stop();
     auto on_exit = std::move(callbacks_.on_exit);
     if (on_exit) on_exit(*exit_);  // may destroy this
   }
@@ -134,12 +146,11 @@ class Child final : public Operation {
   Loop& loop_;
   std::uint64_t stop_grace_ms_;
   ChildCallbacks callbacks_;
-  Timer kill_timer_;
+  Timer grace_;  // runs from SIGTERM to SIGKILL, then from the end to the end of the output
   std::array<HandlePtr<uv_pipe_t>, 2> outputs_;
-  std::array<char, 16 * 1024> buffer_{};
   int open_outputs_ = 0;
   HandlePtr<uv_process_t> process_;
-  pid_t group_ = 0;  // 0 once it has ended
+  pid_t group_ = 0;  // 0 before it is started and once it has ended
   std::optional<ChildExit> exit_;
 };
 

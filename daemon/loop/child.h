@@ -15,7 +15,7 @@ struct ChildOptions {
   std::string program;                   // absolute path
   std::vector<std::string> arguments;    // without the program's name
   std::vector<std::string> environment;  // "NAME=value", all of it: nothing is inherited
-  std::uint64_t stop_grace_ms = 5000;    // from SIGTERM to SIGKILL
+  std::uint64_t stop_grace_ms = 5000;    // from SIGTERM to SIGKILL, and from its end to that of its output
 };
 
 // How it ended: an exit code, or a signal's number where that is not 0.
@@ -25,7 +25,9 @@ struct ChildExit {
 };
 
 // Runs a program in a process group of its own. Its standard output and error are always read, so that it
-// never waits for us. on_exit comes once: after its end and after the last of its output.
+// never waits for us. on_exit comes once: after its end and after the last of its output, which is waited for
+// no longer than stop_grace_ms: a descendant that has left the group may hold it open. Either callback may
+// destroy the operation; `output` is valid during the call.
 //   cancel()    SIGTERM to the group, SIGKILL after stop_grace_ms; on_exit still comes.
 //   destroying  SIGKILL to the group; the process is reaped, on_exit does not come.
 // `engine_failed` where the program cannot be started.

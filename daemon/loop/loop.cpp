@@ -12,6 +12,10 @@ Loop::Loop() {
 }
 
 Loop::~Loop() {
+  // A task may own objects of the loop.
+  while (!tasks_.empty()) std::exchange(tasks_, {}).clear();
+  uv_prepare_stop(before_wait_.get());
+  uv_run(&loop_, UV_RUN_DEFAULT);
   before_wait_.reset();
   uv_run(&loop_, UV_RUN_DEFAULT);
   [[maybe_unused]] const int status = uv_loop_close(&loop_);

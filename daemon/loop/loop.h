@@ -17,8 +17,8 @@ using Task = std::move_only_function<void()>;
 class Loop {
  public:
   Loop();
-  // Every object of the loop must be gone by now; runs the loop dry, so that their handles are closed and
-  // freed and work on the pool has ended.
+  // Every object of the loop must be gone by now, but for those that a task owns: tasks that have not run are
+  // dropped. Runs the loop dry, so that the handles are closed and freed and work on the pool has ended.
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;

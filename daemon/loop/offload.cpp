@@ -73,9 +73,9 @@ class SlicedOperation final : public Operation {
     if (!result) return finish(std::move(result));
     done_bytes_ += length;
     if (length > 0 && !report_progress()) return;
-    if (done_bytes_ == slices_.total_bytes) return finish({});
     // Cancelled by on_progress, when the slice had ended already.
     if (is_cancelled_) return finish(fail(ErrorCode::cancelled, "the operation was cancelled"));
+    if (done_bytes_ == slices_.total_bytes) return finish({});
     next_slice();
   }
 

@@ -60,8 +60,11 @@ class PoolWork final : public PoolRequest {
   void complete(bool cancelled) override {
     work_ = nullptr;
     Done done = std::move(done_);
-    if (cancelled || !result_) return done(fail(ErrorCode::cancelled, "the operation was cancelled"));
-    done(std::move(*result_));
+    // The owner may hold the operation for long; what the work made does not stay with it.
+    std::optional<Result<T>> result = std::move(result_);
+    result_.reset();
+    if (cancelled || !result) return done(fail(ErrorCode::cancelled, "the operation was cancelled"));
+    done(std::move(*result));
   }
 
  private:

@@ -7,8 +7,8 @@
 
 namespace ggufd::loop {
 
-// Calls on_signal each time the process gets `signal_number`, for as long as this object lives. Does not keep
-// the loop running by itself.
+// Calls on_signal each time the process gets `signal_number`, for as long as this object lives; on_signal may
+// destroy it. Does not keep the loop running by itself.
 class Signal {
  public:
   Signal(Loop& loop, int signal_number, std::function<void()> on_signal);

@@ -1,5 +1,6 @@
 #include "loop/stream.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -49,6 +50,13 @@ Result<PeerCredentials> Stream::peer() const {
   return PeerCredentials{credentials.uid, credentials.gid, credentials.pid};
 }
 
+bool Stream::peer_is_gone() const {
+  uv_os_fd_t fd = -1;
+  uv_fileno(reinterpret_cast<const uv_handle_t*>(handle_.get()), &fd);
+  pollfd state{fd, 0, 0};
+  return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 void Stream::start_reading(OnBytes on_bytes, OnEnd on_end) {
   on_bytes_ = std::move(on_bytes);
   on_end_ = std::move(on_end);
@@ -92,9 +100,19 @@ void Stream::write(std::span<const uv_buf_t> pieces, std::shared_ptr<const void>
                                 ended->on_written(write_status == 0);
                               });
   if (status == 0) return;
-  // libuv did not take it (a closed socket): told in the next turn, as any other end.
-  const std::shared_ptr<Write> refused(std::exchange(write_, nullptr));
-  loop_.at_end_of_turn([refused] { refused->on_written(false); });
+  // libuv did not take it (a closed socket): told at the end of the turn, unless the stream has gone by then.
+  refused_.reset(write_);
+  loop_.at_end_of_turn([this, watch = std::weak_ptr<Write>(refused_)] {
+    const std::shared_ptr<Write> ended = watch.lock();
+    if (ended == nullptr) return;
+    refused_ = nullptr;
+    write_ = nullptr;
+    ended->on_written(false);
+  });
+}
+
+std::size_t Stream::unwritten_bytes() const {
+  return uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(handle_.get()));
 }
 
 void Stream::end_writing() {

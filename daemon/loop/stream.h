@@ -36,6 +36,9 @@ class Stream {
   Result<void> accept(uv_stream_t* server);
   Result<PeerCredentials> peer() const;
 
+  // The peer has closed its whole end, not only its writing half: nobody will read any more.
+  bool peer_is_gone() const;
+
   void start_reading(OnBytes on_bytes, OnEnd on_end);
   void stop_reading();
 
@@ -45,6 +48,8 @@ class Stream {
   // Writes all of it when the socket takes it; `holder` keeps the bytes alive until then. One at a time.
   void write(std::span<const uv_buf_t> pieces, std::shared_ptr<const void> holder, OnWritten on_written);
   bool is_writing() const { return write_ != nullptr; }
+  // Bytes of that write which the socket has not taken yet.
+  std::size_t unwritten_bytes() const;
 
   // Nothing will be written any more: the peer reads end of file after what was written. It can still be read
   // from.
@@ -57,7 +62,8 @@ class Stream {
   HandlePtr<uv_pipe_t> handle_;
   OnBytes on_bytes_;
   OnEnd on_end_;
-  Write* write_ = nullptr;  // owned by libuv until it has called back
+  Write* write_ = nullptr;          // owned by libuv until it has called back, or by refused_
+  std::shared_ptr<Write> refused_;  // one that libuv did not take, until that is told
 };
 
 }  // namespace ggufd::loop

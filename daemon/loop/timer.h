@@ -15,7 +15,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Starts over where it was running.
+  // Starts over where it was running. 0 means soon: in a later turn.
   void start_once(std::uint64_t delay_ms);
   void start_repeating(std::uint64_t interval_ms);
   void stop();

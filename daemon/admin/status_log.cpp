@@ -1,0 +1,129 @@
+#include "admin/status_log.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace ggufd::admin {
+namespace {
+
+constexpr std::size_t segment_bytes = 64 * 1024;
+static_assert(segment_bytes >= max_frame_bytes);
+
+bool by_seq(const LogEntry& entry, std::uint64_t seq) { return entry.seq < seq; }
+
+}  // namespace
+
+StatusLog::StatusLog(std::string default_model, std::function<void()> on_published)
+    : default_model_(std::move(default_model)), on_published_(std::move(on_published)) {}
+
+void StatusLog::publish(const std::string& model, Status status) {
+  append(&models_.try_emplace(model).first->first, std::move(status));
+}
+
+void StatusLog::publish(Status status) { append(nullptr, std::move(status)); }
+
+void StatusLog::append(const std::string* model, Status status) {
+  StatusEvent event{std::move(status), std::nullopt, ++last_seq_, Timestamp::now()};
+  if (model != nullptr) event.model = *model;
+  fmt::memory_buffer line;
+  encode(event, line);
+  LogEntry& entry = append_line({line.data(), line.size()});
+  entry.model = model;
+  if (model != nullptr) {
+    remember(models_.find(*model)->second, event, entry);
+  } else if (kind_of(event.status) == StatusKind::starting) {
+    starting_ = entry.line();
+  } else if (kind_of(event.status) == StatusKind::draining) {
+    draining_ = entry.line();
+  }
+  if (!entry.is_progress) ++changes_;
+  entry.change_number = changes_;
+  if (recent_.size() > kept_events) forget_oldest();
+  on_published_();
+}
+
+LogEntry& StatusLog::append_line(std::string_view line) {
+  if (!segment_ || segment_->capacity - segment_->used < line.size()) {
+    segment_ = std::make_shared<Segment>(segment_bytes);
+  }
+  std::memcpy(segment_->bytes.get() + segment_->used, line.data(), line.size());
+  LogEntry& entry = recent_.emplace_back();
+  entry.seq = last_seq_;
+  entry.segment = segment_;
+  entry.offset = static_cast<std::uint32_t>(segment_->used);
+  entry.size = static_cast<std::uint32_t>(line.size());
+  segment_->used += line.size();
+  return entry;
+}
+
+void StatusLog::remember(Current& current, const StatusEvent& event, LogEntry& entry) {
+  const StatusKind kind = kind_of(event.status);
+  if (kind == StatusKind::warning) return;
+  if (kind == StatusKind::capabilities) {
+    current.capabilities = entry.line();
+    return;
+  }
+  const LoadPhase* phase = phase_of(event);
+  entry.is_progress = phase != nullptr && current.phase == kind_of(*phase);
+  if (current.last_progress_seq != 0) supersede(current.last_progress_seq);
+  current.last_progress_seq = entry.is_progress ? entry.seq : 0;
+  current.phase = phase != nullptr ? std::optional(kind_of(*phase)) : std::nullopt;
+  current.status = entry.line();
+  // What it could do, it cannot do any more.
+  if (kind == StatusKind::unloaded || kind == StatusKind::error) current.capabilities.clear();
+}
+
+void StatusLog::supersede(std::uint64_t seq) {
+  const auto entry = std::ranges::lower_bound(recent_, seq, {}, &LogEntry::seq);
+  if (entry != recent_.end() && entry->seq == seq) entry->is_superseded = true;
+}
+
+void StatusLog::forget_oldest() {
+  if (!recent_.front().is_progress) old_changes_.push_back(std::move(recent_.front()));
+  recent_.pop_front();
+  if (old_changes_.size() <= kept_changes) return;
+  forgotten_seq_ = old_changes_.front().seq;
+  old_changes_.pop_front();
+}
+
+std::string StatusLog::snapshot() const {
+  if (!draining_.empty()) return draining_;
+  std::string frames;
+  for (const auto& [name, current] : models_) frames += current.capabilities;
+  bool has_status = false;
+  const std::string* last = nullptr;
+  for (const auto& [name, current] : models_) {
+    if (current.status.empty()) continue;
+    has_status = true;
+    if (name == default_model_) {
+      last = &current.status;
+    } else {
+      frames += current.status;
+    }
+  }
+  if (last != nullptr) frames += *last;
+  return has_status ? frames : starting_;
+}
+
+std::string StatusLog::lagged_snapshot(std::uint64_t missed) const {
+  return encoded(StatusEvent{.status = status::Lagged{missed}}) + snapshot();
+}
+
+const LogEntry* StatusLog::find(std::uint64_t seq) const {
+  if (!recent_.empty() && seq >= recent_.front().seq) {
+    const std::uint64_t index = seq - recent_.front().seq;
+    return index < recent_.size() ? &recent_[index] : nullptr;
+  }
+  const auto old = std::lower_bound(old_changes_.begin(), old_changes_.end(), seq, by_seq);
+  if (old != old_changes_.end()) return &*old;
+  return recent_.empty() ? nullptr : &recent_.front();
+}
+
+bool StatusLog::has_events_since(std::uint64_t seq) const {
+  return seq > last_seq_ || (!recent_.empty() && seq >= recent_.front().seq);
+}
+
+}  // namespace ggufd::admin

@@ -1,0 +1,102 @@
+// The one log of events: each is encoded once, appended to a shared segment of memory, and read by every subscriber
+// through a cursor of its own. Nothing is copied or queued for a subscriber.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "model/event_sink.h"
+#include "protocol/status_event.h"
+
+namespace ggufd::admin {
+
+// Encoded frames, one behind the other. Written once, then read by whoever holds the pointer.
+struct Segment {
+  explicit Segment(std::size_t capacity_bytes)
+      : bytes(std::make_unique_for_overwrite<char[]>(capacity_bytes)), capacity(capacity_bytes) {}
+
+  std::unique_ptr<char[]> bytes;
+  std::size_t capacity;
+  std::size_t used = 0;
+};
+using SegmentPtr = std::shared_ptr<Segment>;
+
+struct LogEntry {
+  std::uint64_t seq = 0;
+  std::uint64_t change_number = 0;  // changes published up to and with this entry
+  SegmentPtr segment;
+  std::uint32_t offset = 0;
+  std::uint32_t size = 0;
+  const std::string* model = nullptr;  // owned by the log; null for events of the daemon
+  bool is_progress = false;            // within a phase: the next event of the model takes its place
+  bool is_superseded = false;          // a progress whose place was taken
+
+  std::string_view line() const { return {segment->bytes.get() + offset, size}; }
+};
+
+class StatusLog final : public model::EventSink {
+ public:
+  // Events that a subscriber can go back to, and changes that one can be behind before it has lagged.
+  static constexpr std::size_t kept_events = 4096;
+  static constexpr std::size_t kept_changes = 1024;
+
+  // on_published is called after each event; it must not publish.
+  StatusLog(std::string default_model, std::function<void()> on_published);
+
+  void publish(const std::string& model, Status status) override;
+  // An event of the daemon itself.
+  void publish(Status status);
+
+  // Of the last event; 0 before the first.
+  std::uint64_t seq() const { return last_seq_; }
+  std::uint64_t changes() const { return changes_; }
+
+  // What a new connection is told: the capabilities, then the status, of every model that has one.
+  std::string snapshot() const;
+  // `missed` events are lost to one reader; the snapshot follows.
+  std::string lagged_snapshot(std::uint64_t missed) const;
+
+  // The first entry from `seq` on that is still here: every event of the last kept_events, before those only changes.
+  // Null where there is none yet.
+  const LogEntry* find(std::uint64_t seq) const;
+  // Whether no change from `seq` on has been forgotten.
+  bool has_changes_since(std::uint64_t seq) const { return seq > forgotten_seq_; }
+  // Whether no event at all from `seq` on has been forgotten.
+  bool has_events_since(std::uint64_t seq) const;
+
+ private:
+  // What the snapshot says of a model: its last events, encoded.
+  struct Current {
+    std::string capabilities;
+    std::string status;
+    std::optional<PhaseKind> phase;     // of the last event, where that was of a phase
+    std::uint64_t last_progress_seq = 0;  // 0: the last event was no progress
+  };
+
+  void append(const std::string* model, Status status);
+  LogEntry& append_line(std::string_view line);
+  void remember(Current& current, const StatusEvent& event, LogEntry& entry);
+  void supersede(std::uint64_t seq);
+  void forget_oldest();
+
+  const std::string default_model_;
+  std::function<void()> on_published_;
+  std::map<std::string, Current> models_;  // by name; entries point to the keys
+  std::string starting_;
+  std::string draining_;
+
+  SegmentPtr segment_;
+  std::deque<LogEntry> recent_;       // without a gap
+  std::deque<LogEntry> old_changes_;  // before those, changes only
+  std::uint64_t last_seq_ = 0;
+  std::uint64_t changes_ = 0;
+  std::uint64_t forgotten_seq_ = 0;  // the newest change that is no longer here
+};
+
+}  // namespace ggufd::admin

@@ -1,0 +1,46 @@
+// What every verb is given: the options before and behind it, where to write, what the terminal can do.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/environment.h"
+#include "ctl/output.h"
+#include "ctl/terminal.h"
+#include "protocol/error.h"
+
+namespace ggufd::ctl {
+
+// ggufctl's exit codes. A signal that ends it is 128 and its number.
+enum ExitCode : int { done = 0, failed = 1, usage = 2, no_daemon = 3, by_signal = 128 };
+
+struct GlobalOptions {
+  std::optional<std::string> runtime_dir;
+  std::optional<std::string> socket;
+  std::optional<std::string> config;
+  std::optional<std::string> store;
+  bool json = false;
+};
+
+struct Context {
+  GlobalOptions options;
+  config::Environment environment;
+  uid_t uid = 0;
+  Output& out;
+  Output& err;
+  Terminal terminal;  // of `out`
+  // How long a daemon may take for an answer that needs no work. One that needs some has no limit.
+  std::chrono::milliseconds answer_timeout{10'000};
+
+  // "ggufctl: message" on `err`.
+  void complain(std::string_view message);
+};
+
+// --socket, else admin.sock in the runtime folder.
+Result<std::string> admin_socket(const Context& context);
+
+}  // namespace ggufd::ctl

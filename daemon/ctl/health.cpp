@@ -1,0 +1,31 @@
+#include "ctl/session.h"
+#include "ctl/status_report.h"
+#include "ctl/verb.h"
+
+namespace ggufd::ctl {
+namespace {
+
+class HealthVerb final : public Verb {
+ public:
+  const char* name() const override { return "health"; }
+  const char* summary() const override { return "the health document; exit code 0 where it says ok"; }
+  void bind(Parameters&) override {}
+
+  int run(Context& context) override {
+    auto session = Session::open(context);
+    if (!session) return session.error();
+    const auto status = session->ask<answer::Status>(request::Status{});
+    if (!status) return status.error();
+    const HealthReport report = health_report(*status);
+    context.out.write(to_json(report) + "\n");
+    return report.of_default.status == Health::ok ? done : failed;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_health() {
+  return std::make_unique<HealthVerb>();
+}
+
+}  // namespace ggufd::ctl

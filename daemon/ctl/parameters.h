@@ -1,0 +1,30 @@
+// What a verb may take from the command line. Hides the parser, so that one file only compiles it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace ggufd::ctl {
+
+class Parameters {
+ public:
+  // `app` is the verb's subcommand. It, and the members that are bound, must outlive the parsing.
+  explicit Parameters(CLI::App& app) : app_(app) {}
+
+  // `name` as the help shows it, "MODEL"; a positional argument.
+  void positional(const char* name, std::optional<std::string>& value, const char* help);
+  // `name` with its dashes, "--no-wait".
+  void flag(const char* name, bool& value, const char* help);
+  void text(const char* name, std::optional<std::string>& value, const char* help);
+  // A number of seconds, 0 or more, that may have a fraction.
+  void seconds(const char* name, std::optional<double>& value, const char* help);
+
+ private:
+  CLI::App& app_;
+};
+
+}  // namespace ggufd::ctl

@@ -1,0 +1,151 @@
+#include "ctl/session.h"
+
+#include <fmt/core.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ctl/status_report.h"
+
+namespace ggufd::ctl {
+namespace {
+
+using Kind = ClientError::Kind;
+
+std::string how_to_start(const GlobalOptions& options) {
+  std::string command = "ggufd";
+  if (options.runtime_dir) command += " --runtime-dir " + *options.runtime_dir;
+  if (options.config) command += " --config " + *options.config;
+  if (options.store) command += " --store " + *options.store;
+  return command;
+}
+
+}  // namespace
+
+std::optional<ClientError> refusal_of(const Frame& frame, std::string_view id) {
+  const auto* error = std::get_if<ErrorFrame>(&frame);
+  if (!error || (!error->id.empty() && error->id != id)) return std::nullopt;
+  return ClientError{Kind::refused, error->error};
+}
+
+std::expected<Session, int> Session::open(Context& context) {
+  auto socket = admin_socket(context);
+  if (!socket) {
+    context.complain(socket.error().message);
+    return std::unexpected(failed);
+  }
+  auto client = Client::connect(*socket, deadline_in(context.answer_timeout));
+  if (client) return Session(context, std::move(*socket), std::move(*client));
+  if (client.error().kind == Kind::no_daemon) {
+    context.complain(fmt::format("no daemon is there: {}; start one with: {}", client.error().error.message,
+                                 how_to_start(context.options)));
+    return std::unexpected(no_daemon);
+  }
+  context.complain(client.error().error.message);
+  return std::unexpected(failed);
+}
+
+std::expected<std::string, int> Session::send(const RequestBody& request) {
+  auto id = client_.send(request, answer_deadline());
+  if (id) return std::move(*id);
+  if (id.error().kind == Kind::closed) return std::string();
+  return std::unexpected(report(id.error()));
+}
+
+std::expected<AnswerFrame, int> Session::perform(const RequestBody& request, Progress& progress,
+                                                 Deadline deadline) {
+  const auto id = send(request);
+  if (!id) return std::unexpected(id.error());
+  std::optional<AnswerFrame> answer;
+  std::optional<ClientError> refusal;
+  const auto code = follow(progress, deadline, [&](const Frame& frame) -> std::optional<int> {
+    refusal = refusal_of(frame, *id);
+    if (refusal) return failed;
+    const auto* candidate = std::get_if<AnswerFrame>(&frame);
+    if (!candidate || candidate->id != *id) return std::nullopt;
+    answer = *candidate;
+    return done;
+  });
+  progress.finish();
+  if (refusal) return std::unexpected(report(*refusal));
+  if (!code) return std::unexpected(report(code.error()));
+  if (!answer) return std::unexpected(*code);
+  return std::move(*answer);
+}
+
+std::optional<std::string> Session::default_model() {
+  const auto status = client_.ask<answer::Status>(request::Status{}, answer_deadline());
+  return status ? default_model_of(*status) : std::nullopt;
+}
+
+// Whatever wakes: a signal, or an output that has no reader any more. The exit code, if it is to end.
+std::optional<int> Session::handle_wake(Progress& progress) {
+  if (const auto number = progress.handle_signals()) return by_signal + *number;
+  pollfd output{.fd = context_->out.descriptor(), .events = 0, .revents = 0};
+  if (poll(&output, 1, 0) > 0) return failed;
+  return std::nullopt;
+}
+
+ClientResult<int> Session::follow(Progress& progress, const Deadline& deadline, const OnFrame& on_frame) {
+  client_.stop_waking();
+  client_.wake_on(context_->out.descriptor(), 0);
+  if (progress.is_live()) client_.wake_on(progress.signal_descriptor(), POLLIN);
+  while (true) {
+    if (!client_.has_frame()) progress.flush();
+    if (context_->out.has_failed()) return failed;
+    const auto frame = client_.read_frame(deadline);
+    if (!frame && frame.error().kind == Kind::woken) {
+      if (const auto code = handle_wake(progress)) return *code;
+      continue;
+    }
+    if (!frame) return std::unexpected(frame.error());
+    if (const auto* event = std::get_if<StatusEvent>(&*frame)) progress.show(*event);
+    if (const auto code = on_frame(*frame)) return *code;
+    // Events without end must not keep the deadline from passing.
+    if (!client_.has_frame() && has_passed(deadline)) return std::unexpected(timed_out_error());
+  }
+}
+
+int Session::report(const ClientError& error) {
+  if (error.kind == Kind::refused && context_->options.json) context_->out.write(client_.line() + "\n");
+  context_->complain(explain(error));
+  return failed;
+}
+
+std::string Session::explain(const ClientError& error) {
+  switch (error.kind) {
+    case Kind::closed:
+      return fmt::format("the daemon at {} has ended the connection", socket_);
+    case Kind::timed_out:
+      return fmt::format("the daemon at {} has not answered in time", socket_);
+    case Kind::garbage:
+      return explain_strange_daemon(error);
+    case Kind::refused:
+      if (error.error.code == ErrorCode::unknown_type) return explain_strange_daemon(error);
+      return error.error.message;
+    case Kind::no_daemon:
+    case Kind::woken:
+    case Kind::failed:
+      break;
+  }
+  return error.error.message;
+}
+
+// Another program may listen there, or a daemon of another protocol: the latter says so when asked.
+std::string Session::explain_strange_daemon(const ClientError& error) {
+  client_.stop_waking();
+  const auto patience = std::min(context_->answer_timeout, std::chrono::milliseconds(1000));
+  const auto ping = client_.ask<answer::Ping>(request::Ping{}, deadline_in(patience));
+  if (ping && ping->protocol != protocol_version) {
+    return fmt::format(
+        "the daemon at {} is ggufd {}, which speaks protocol {}; this ggufctl speaks {}: use the ggufctl "
+        "that came with that daemon",
+        socket_, ping->version, ping->protocol, protocol_version);
+  }
+  if (ping) return fmt::format("the daemon at {} is not understood: {}", socket_, error.error.message);
+  return fmt::format("what answers at {} does not speak the protocol of ggufd: {}", socket_,
+                     error.error.message);
+}
+
+}  // namespace ggufd::ctl

@@ -1,0 +1,42 @@
+// A verb of ggufctl: its name, its part of the command line, what it does. A file each; all_verbs() lists
+// them.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "ctl/context.h"
+#include "ctl/parameters.h"
+
+namespace ggufd::ctl {
+
+class Verb {
+ public:
+  virtual ~Verb() = default;
+
+  virtual const char* name() const = 0;
+  // One line of the help.
+  virtual const char* summary() const = 0;
+  // Binds the verb's members; they hold the command line's values when run() is called.
+  virtual void bind(Parameters& parameters) = 0;
+  // Returns the exit code. Says itself what went wrong.
+  virtual int run(Context& context) = 0;
+};
+
+// In the order of the help.
+std::vector<std::unique_ptr<Verb>> all_verbs();
+
+std::unique_ptr<Verb> make_status();
+std::unique_ptr<Verb> make_watch();
+std::unique_ptr<Verb> make_wait();
+std::unique_ptr<Verb> make_health();
+std::unique_ptr<Verb> make_load();
+std::unique_ptr<Verb> make_unload();
+std::unique_ptr<Verb> make_reload();
+std::unique_ptr<Verb> make_cancel();
+std::unique_ptr<Verb> make_pull();
+std::unique_ptr<Verb> make_verify();
+std::unique_ptr<Verb> make_drain();
+
+}  // namespace ggufd::ctl

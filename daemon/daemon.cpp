@@ -1,0 +1,111 @@
+#include "daemon.h"
+
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include "logging.h"
+
+namespace ggufd {
+namespace {
+
+// How long a subscriber that does not read may keep a daemon that has nothing else left to do.
+constexpr std::uint64_t close_limit_ms = 1000;
+
+bool is_socket_of_a_model(const std::string& name) {
+  const bool is_public = name == "infer.sock" || name.starts_with("infer.");
+  return (is_public || name.starts_with(".engine.")) && (name.ends_with(".sock") || name.ends_with(".sock.new"));
+}
+
+// What a daemon that was killed left behind. The lock is ours, so nobody uses them.
+void remove_left_over_sockets(const std::string& runtime_folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(runtime_folder, error)) {
+    const std::string name = entry.path().filename();
+    if (is_socket_of_a_model(name) && entry.is_socket(error)) std::filesystem::remove(entry.path(), error);
+  }
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions options) {
+  if (auto prepared = config::prepare_runtime_folder(options.runtime_folder, geteuid()); !prepared) {
+    const auto& error = prepared.error();
+    return std::unexpected(
+        StartError{error.is_unsafe ? ExitCode::unsafe_place : ExitCode::internal, error.message});
+  }
+  auto files = config::runtime_files(options.runtime_folder);
+  if (!files) return std::unexpected(StartError{ExitCode::bad_config, files.error().message});
+  auto lock = InstanceLock::take(files->lock);
+  if (!lock) {
+    const bool is_busy = lock.error().code == ErrorCode::busy;
+    return std::unexpected(
+        StartError{is_busy ? ExitCode::already_running : ExitCode::unsafe_place, lock.error().message});
+  }
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(*files), std::move(*lock)));
+  if (auto opened = daemon->open_admin_socket(); !opened) return std::unexpected(opened.error());
+  spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
+  daemon->log_.publish(status::Starting{GGUFD_VERSION, getpid()});
+  daemon->models_.load_at_boot();
+  return daemon;
+}
+
+Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock)
+    : files_(std::move(files)), lock_(std::move(lock)), curl_(loop_),
+      log_(options.config.default_model, [this] { server_.published(); }),
+      services_{loop_, curl_, store::BlobStore(options.store_folder), std::move(options.config),
+                options.runtime_folder, log_},
+      models_(services_), server_(loop_, services_.config.admin, log_),
+      requests_(loop_, models_, server_, log_, [this] { drain(); }),
+      on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
+      on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }), on_hang_up_(loop_, SIGHUP, [] {
+        spdlog::warn("SIGHUP: the configuration is read at the start only; restart ggufd to apply a change");
+      }) {}
+
+std::expected<void, StartError> Daemon::open_admin_socket() {
+  remove_left_over_sockets(services_.runtime_folder);
+  const std::string& path = files_.admin_socket;
+  const auto found = loop::probe_socket_path(path);
+  if (!found) return std::unexpected(StartError{ExitCode::unsafe_place, found.error().message});
+  switch (*found) {
+    case loop::SocketPath::free: break;
+    case loop::SocketPath::stale_socket: unlink(path.c_str()); break;
+    case loop::SocketPath::live_socket:
+      return std::unexpected(StartError{
+          ExitCode::already_running, fmt::format("somebody listens on {} already; stop that program first", path)});
+    case loop::SocketPath::not_a_socket:
+      return std::unexpected(StartError{
+          ExitCode::unsafe_place, fmt::format("{} is there and is not a socket; remove it if it is of no use", path)});
+  }
+  if (auto listening = server_.listen(path, requests_); !listening) {
+    return std::unexpected(StartError{ExitCode::internal, listening.error().message});
+  }
+  return {};
+}
+
+void Daemon::on_stop_signal() {
+  if (!is_draining_) return drain();
+  // Asked twice: at once, whatever is under way. The store is safe at any moment.
+  spdlog::warn("stopping at once");
+  remove_left_over_sockets(services_.runtime_folder);
+  unlink(files_.admin_socket.c_str());
+  stop_logging();
+  _exit(static_cast<int>(ExitCode::ok));
+}
+
+void Daemon::drain() {
+  if (std::exchange(is_draining_, true)) return;
+  spdlog::info("draining");
+  log_.publish(status::Draining{});
+  models_.unload_all([this] { close(); });
+}
+
+void Daemon::close() {
+  server_.close(close_limit_ms, [] { spdlog::info("stopped"); });
+}
+
+}  // namespace ggufd

@@ -1,0 +1,74 @@
+// The daemon: owns everything, and starts, serves and drains it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "admin/requests.h"
+#include "admin/server.h"
+#include "admin/status_log.h"
+#include "config/config.h"
+#include "config/places.h"
+#include "fetch/curl_loop.h"
+#include "instance_lock.h"
+#include "loop/loop.h"
+#include "loop/signal.h"
+#include "model/models.h"
+
+namespace ggufd {
+
+// What ggufd exits with (docs/operating.md); the numbers are those of sysexits.h where it has one.
+enum class ExitCode : int {
+  ok = 0,
+  usage = 64,
+  internal = 70,
+  already_running = 75,
+  unsafe_place = 77,
+  bad_config = 78,
+};
+
+struct StartError {
+  ExitCode exit_code;
+  std::string message;
+};
+
+struct DaemonOptions {
+  config::Config config;
+  std::string runtime_folder;
+  std::string store_folder;
+};
+
+class Daemon {
+ public:
+  // Prepares the runtime folder, takes the lock, binds the admin socket and begins to load. Everything before the first
+  // load can fail.
+  static std::expected<std::unique_ptr<Daemon>, StartError> start(DaemonOptions options);
+
+  // Serves until it has been told to stop and has drained.
+  void run() { loop_.run(); }
+
+ private:
+  Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock);
+
+  std::expected<void, StartError> open_admin_socket();
+  void on_stop_signal();
+  void drain();
+  void close();
+
+  const config::RuntimeFiles files_;
+  InstanceLock lock_;
+  // In the order of construction: whoever is used by others stands before them.
+  loop::Loop loop_;
+  fetch::CurlLoop curl_;
+  admin::StatusLog log_;
+  model::Services services_;
+  model::Models models_;
+  admin::Server server_;
+  admin::Requests requests_;
+  loop::Signal on_terminate_;
+  loop::Signal on_interrupt_;
+  loop::Signal on_hang_up_;
+  bool is_draining_ = false;
+};
+
+}  // namespace ggufd

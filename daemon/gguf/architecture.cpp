@@ -1,0 +1,98 @@
+#include "gguf/architecture.h"
+
+#include <algorithm>
+#include <array>
+
+namespace ggufd::gguf {
+namespace {
+
+using Use = Window::Use;
+
+// Full attention in every layer, nothing else to know.
+constexpr auto kPlain = std::to_array<std::string_view>({
+    "apertus",        "arcee",      "arctic",    "baichuan",  "bailingmoe",    "bailingmoe2",  "bitnet",
+    "bloom",          "chameleon",  "chatglm",   "codeshell", "cogvlm",        "command-r",    "dbrx",
+    "deci",           "deepseek",   "deepseek2", "dots1",     "ernie4_5",      "ernie4_5-moe", "exaone",
+    "falcon",         "gemma",      "glm4",      "glm4moe",   "gpt2",          "gptj",         "gptneox",
+    "granite",        "granitemoe", "grok",      "grovemoe",  "hunyuan-dense", "hunyuan-moe",  "internlm2",
+    "jais",           "jais2",      "llama",     "maincoder", "minicpm",       "minicpm3",     "minimax-m2",
+    "mistral3",       "mpt",        "nemotron",  "olmo",      "olmoe",         "openelm",      "orion",
+    "pangu-embedded", "phi2",       "phi3",      "phimoe",    "plamo",         "plm",          "qwen",
+    "qwen2",          "qwen2moe",   "qwen2vl",   "qwen3",     "qwen3moe",      "qwen3vl",      "qwen3vlmoe",
+    "refact",         "seed_oss",   "smollm3",   "stablelm",  "starcoder",     "starcoder2",   "xverse",
+});
+
+constexpr auto kWithoutMemory = std::to_array<std::string_view>({
+    "bert",
+    "dream",
+    "eurobert",
+    "gemma-embedding",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "llada",
+    "llada-moe",
+    "modern-bert",
+    "neo-bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "rnd1",
+    "wavtokenizer-dec",
+});
+
+constexpr Architecture kAttention = {.name = "", .memory = Memory::attention};
+constexpr Architecture kNone = {.name = "", .memory = Memory::none};
+
+constexpr auto kSpecial = std::to_array<Architecture>({
+    {.name = "cohere2", .window = {.use = Use::required, .period = 4}},
+    {.name = "exaone4",
+     .window = {.use = Use::unless_zero, .period = 4, .default_tokens = 4096, .only_layers = 64}},
+    {.name = "gemma2", .window = {.use = Use::unless_zero, .period = 2, .default_tokens = 4096}},
+    {.name = "gemma3", .window = {.use = Use::if_set, .period = 6}},
+    {.name = "gemma3n", .window = {.use = Use::required, .period = 5}, .kv_layers = 20},
+    {.name = "gemma4", .window = {.use = Use::required, .period = Window::kPatternRequired}},
+    {.name = "gpt-oss", .window = {.use = Use::required, .period = 2}},
+    {.name = "llama4", .window = {.use = Use::unless_zero, .period = 4, .fixed_tokens = 8192}},
+    {.name = "mimo2", .window = {.use = Use::required, .period = Window::kPatternRequired}},
+    {.name = "olmo2", .window = {.use = Use::if_set, .period = 4}},
+    {.name = "smallthinker",
+     .window = {.use = Use::if_set, .period = 4, .fixed_tokens = 4096, .dense_first = true}},
+
+    {.name = "mamba", .memory = Memory::recurrent, .state = State::mamba},
+    {.name = "mamba2", .memory = Memory::recurrent, .state = State::mamba_grouped},
+    {.name = "rwkv6", .memory = Memory::recurrent, .state = State::rwkv},
+    {.name = "rwkv6qwen2", .memory = Memory::recurrent, .state = State::rwkv},
+    {.name = "rwkv7", .memory = Memory::recurrent, .state = State::rwkv},
+    {.name = "arwkv7", .memory = Memory::recurrent, .state = State::rwkv},
+
+    {.name = "granitehybrid", .memory = Memory::hybrid_by_heads, .state = State::mamba_grouped},
+    {.name = "jamba", .memory = Memory::hybrid_by_heads, .state = State::mamba},
+    {.name = "lfm2",
+     .memory = Memory::hybrid_by_heads,
+     .state = State::short_convolution,
+     .window = {.use = Use::if_set, .period = Window::kPatternRequired}},
+    {.name = "lfm2moe",
+     .memory = Memory::hybrid_by_heads,
+     .state = State::short_convolution,
+     .window = {.use = Use::if_set, .period = Window::kPatternRequired}},
+    {.name = "nemotron_h", .memory = Memory::hybrid_by_ffn, .state = State::mamba_grouped},
+    {.name = "nemotron_h_moe", .memory = Memory::hybrid_by_ffn, .state = State::mamba_grouped},
+    {.name = "plamo2", .memory = Memory::hybrid_by_heads, .state = State::mamba_grouped},
+    {.name = "qwen3next", .memory = Memory::hybrid_by_interval, .state = State::mamba_grouped},
+    {.name = "qwen35", .memory = Memory::hybrid_by_interval, .state = State::mamba_grouped},
+    {.name = "qwen35moe", .memory = Memory::hybrid_by_interval, .state = State::mamba_grouped},
+    {.name = "falcon-h1", .memory = Memory::parallel, .state = State::mamba_grouped},
+});
+
+}  // namespace
+
+const Architecture* find_architecture(std::string_view name) {
+  if (const auto* special = std::ranges::find(kSpecial, name, &Architecture::name);
+      special != kSpecial.end()) {
+    return special;
+  }
+  if (std::ranges::find(kPlain, name) != kPlain.end()) return &kAttention;
+  if (std::ranges::find(kWithoutMemory, name) != kWithoutMemory.end()) return &kNone;
+  return nullptr;
+}
+
+}  // namespace ggufd::gguf

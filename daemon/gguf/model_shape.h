@@ -1,0 +1,42 @@
+// A model's parameters, as far as its memory depends on them: per layer, what is cached for each token and
+// what state is kept for each sequence.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "gguf/architecture.h"
+#include "gguf/header.h"
+
+namespace ggufd::gguf {
+
+inline constexpr std::uint32_t kMaxLayers = 512;    // llama.cpp's
+inline constexpr std::uint32_t kMaxExperts = 1024;  // llama.cpp's
+
+struct LayerShape {
+  std::uint32_t layer = 0;
+
+  // Attention; elements cached for each token, 0 where the layer owns no cache.
+  bool sliding = false;
+  std::uint64_t k_elements = 0;
+  std::uint64_t v_elements = 0;  // 0 with multi-head latent attention, which caches K only
+  std::uint32_t k_head_elements = 0;
+  std::uint32_t v_head_elements = 0;
+
+  // Recurrent state; f32 elements kept for each sequence, 0 where the layer has none.
+  std::uint64_t r_elements = 0;
+  std::uint64_t s_elements = 0;
+};
+
+struct ModelShape {
+  std::uint32_t context_length = 0;  // 0 where the file does not say
+  std::uint32_t window_tokens = 0;   // of the sliding layers
+  std::vector<LayerShape> layers;    // only layers that remember anything
+};
+
+// The error is the reason why the shape is unknown: a sentence.
+std::expected<ModelShape, std::string> model_shape(const Header& header);
+
+}  // namespace ggufd::gguf

@@ -1,0 +1,113 @@
+// ggufd: brings GGUF models up and tells everyone how far it is.
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <optional>
+
+#include "daemon.h"
+#include "logging.h"
+
+namespace {
+
+using ggufd::ExitCode;
+
+struct CommandLine {
+  ggufd::config::PlaceOptions places;
+  bool check_config = false;
+};
+
+int exit_with(ExitCode code, const std::string& message) {
+  fmt::print(stderr, "ggufd: {}\n", message);
+  return static_cast<int>(code);
+}
+
+int exit_with_mistakes(const std::string& path, const std::vector<ggufd::config::Mistake>& mistakes) {
+  fmt::print(stderr, "ggufd: {} has {} mistake{}:\n", path, mistakes.size(), mistakes.size() == 1 ? "" : "s");
+  for (const auto& mistake : mistakes) fmt::print(stderr, "  {}\n", to_string(mistake));
+  return static_cast<int>(ExitCode::bad_config);
+}
+
+// Fills `command_line`, or returns what to exit with.
+std::optional<int> parse(int argc, char** argv, CommandLine& command_line) {
+  CLI::App app("ggufd brings GGUF models up on this machine and tells everyone how far it is.", "ggufd");
+  app.set_version_flag("--version", "ggufd " GGUFD_VERSION);
+  app.add_option("--config", command_line.places.config, "configuration file")->type_name("FILE");
+  app.add_option("--runtime-dir", command_line.places.runtime_dir, "folder of the sockets")->type_name("DIR");
+  app.add_option("--store", command_line.places.store, "folder of the models")->type_name("DIR");
+  app.add_flag("--check-config", command_line.check_config, "check the configuration and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // --help and --version end here too, with success.
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  return std::nullopt;
+}
+
+// Nothing that we make is for others; a client that has gone is no reason to die; files are plenty.
+void set_up_process() {
+  umask(077);
+  std::signal(SIGPIPE, SIG_IGN);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+int run(const CommandLine& command_line) {
+  const auto environment = ggufd::config::process_environment();
+  const auto config_file = find_config_file(command_line.places, environment, geteuid());
+  if (!config_file) return exit_with(ExitCode::bad_config, config_file.error().message);
+  ggufd::DaemonOptions options;
+  // A file that nobody named may be missing: then no model is configured.
+  const bool is_named = command_line.places.config || environment("GGUFD_CONFIG");
+  if (is_named || access(config_file->path.c_str(), F_OK) == 0) {
+    auto config = ggufd::config::load_config(config_file->path);
+    if (!config) return exit_with_mistakes(config_file->path, config.error());
+    options.config = std::move(*config);
+  }
+  const auto runtime = find_runtime_folder(command_line.places, environment, geteuid());
+  if (!runtime) return exit_with(ExitCode::bad_config, runtime.error().message);
+  if (auto mistakes = check_model_sockets(options.config, runtime->path); !mistakes.empty()) {
+    return exit_with_mistakes(config_file->path, mistakes);
+  }
+  const auto store = find_store_folder(command_line.places, options.config.models_home, environment, geteuid());
+  if (!store) return exit_with(ExitCode::bad_config, store.error().message);
+  options.runtime_folder = runtime->path;
+  options.store_folder = store->path;
+  if (command_line.check_config) {
+    fmt::print("{}: ok, {} model{}\n", config_file->path, options.config.models.size(),
+               options.config.models.size() == 1 ? "" : "s");
+    return 0;
+  }
+  ggufd::start_logging(options.config.log);
+  int exit_code = static_cast<int>(ExitCode::ok);
+  if (auto daemon = ggufd::Daemon::start(std::move(options)); daemon) {
+    (*daemon)->run();
+  } else {
+    exit_code = exit_with(daemon.error().exit_code, daemon.error().message);
+  }
+  ggufd::stop_logging();
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CommandLine command_line;
+  try {
+    if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;
+    set_up_process();
+    return run(command_line);
+  } catch (const std::exception& error) {
+    // Out of memory, or a bug: no exception of ours comes this far.
+    return exit_with(ExitCode::internal, error.what());
+  }
+}

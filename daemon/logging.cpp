@@ -1,0 +1,75 @@
+#include "logging.h"
+
+#include <spdlog/async.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <memory>
+
+#include "protocol/fields.h"
+
+namespace ggufd {
+namespace {
+
+constexpr std::size_t waiting_lines = 4096;
+
+spdlog::level::level_enum spdlog_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::trace: return spdlog::level::trace;
+    case config::LogLevel::debug: return spdlog::level::debug;
+    case config::LogLevel::info: return spdlog::level::info;
+    case config::LogLevel::warn: return spdlog::level::warn;
+    case config::LogLevel::error: return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// {"ts":"…","level":"info","message":"…"} a line.
+class JsonFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
+    using namespace std::chrono;
+    const Timestamp when{duration_cast<milliseconds>(message.time.time_since_epoch()).count()};
+    fmt::memory_buffer line;
+    JsonWriter json(line);
+    json.begin_object();
+    json.key("ts");
+    write_value(json, when);
+    json.key("level");
+    json.value(to_view(message.level));
+    json.key("message");
+    json.value(std::string_view(message.payload.data(), message.payload.size()));
+    json.end_object();
+    line.push_back('\n');
+    out.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<JsonFormatter>(); }
+
+ private:
+  static std::string_view to_view(spdlog::level::level_enum level) {
+    const auto name = spdlog::level::to_string_view(level);
+    return {name.data(), name.size()};
+  }
+};
+
+}  // namespace
+
+void start_logging(const config::LogConfig& config) {
+  spdlog::init_thread_pool(waiting_lines, 1);
+  auto logger = std::make_shared<spdlog::async_logger>("ggufd", std::make_shared<spdlog::sinks::stderr_sink_mt>(),
+                                                       spdlog::thread_pool(),
+                                                       spdlog::async_overflow_policy::overrun_oldest);
+  if (config.format == config::LogFormat::json) {
+    logger->set_formatter(std::make_unique<JsonFormatter>());
+  } else {
+    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-5l %v", spdlog::pattern_time_type::utc);
+  }
+  logger->set_level(spdlog_level(config.level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void stop_logging() { spdlog::shutdown(); }
+
+}  // namespace ggufd

@@ -1,0 +1,99 @@
+// From a configured model to one that is in memory with its engine started: the steps, in order.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "fetch/download.h"
+#include "gguf/header.h"
+#include "gguf/memory_plan.h"
+#include "loop/offload.h"
+#include "loop/operation.h"
+#include "loop/timer.h"
+#include "model/loaded_model.h"
+#include "model/local_copy.h"
+#include "model/services.h"
+#include "protocol/load_phase.h"
+#include "store/model_lock.h"
+
+namespace ggufd::model {
+
+// What a bring-up tells its model.
+struct BringUpCallbacks {
+  // A phase begins or, of the same kind as before, goes on. The model decides which of the latter are published.
+  std::function<void(LoadPhase)> on_phase;
+  std::function<void(std::string code, std::string message)> on_warning;
+  // The bytes are known to have this digest.
+  std::function<void(const store::Digest&, std::uint64_t size_bytes)> on_identified;
+  // The end, with `cancelled` where it was. Whatever was begun is undone by then.
+  std::move_only_function<void(Result<LoadedModel>)> on_done;
+};
+
+// Begins when it is made. Destroying it is allowed at any time and leaves nothing behind but what the store keeps.
+class BringUp final : public loop::Operation {
+ public:
+  BringUp(Services& services, const config::ModelConfig& model, BringUpCallbacks callbacks);
+
+  void cancel() override;
+
+ private:
+  // A step starts one operation and ends, in a later turn, by advance(), go_to() or stop(). A step with nothing to do
+  // advances at once.
+  using Step = void (BringUp::*)();
+  static const Step steps[];
+
+  void check_local();
+  void download();
+  void keep_download();
+  void verify();
+  void map();
+  void prefault();
+  void allocate_kv_cache();
+  void start_engine();
+
+  void run(Step step);
+  void advance();
+  void go_to(Step step);
+  void stop(Error error);
+  void finish(Result<LoadedModel> result);
+
+  // Runs `work` on the pool; its value goes to `then`, its error ends the bring-up.
+  template <class T>
+  void on_pool(typename std::move_only_function<Result<T>()> work, std::move_only_function<void(T)> then);
+  // The same for work in slices.
+  void in_slices(loop::Slices slices, std::function<Result<void>(std::uint64_t, std::uint64_t)> work,
+                 std::move_only_function<void(std::uint64_t)> on_progress, std::move_only_function<void()> then);
+
+  void found_local(std::optional<LocalCopy> copy);
+  void fetch_into(store::Partial partial);
+  void wait_for_other_download();
+  void quarantined(phase::Quarantine evidence);
+  void verified(const store::Digest& digest);
+  void identified();
+  void report_resident(std::uint64_t bytes);
+
+  Services& services_;
+  const config::ModelConfig model_;
+  BringUpCallbacks callbacks_;
+  Step current_ = nullptr;
+  loop::OperationPtr operation_;  // of the running step
+  loop::Timer wait_;              // for another process's download
+  loop::Timer deadline_;          // load_timeout_s, from `map` on
+  bool is_cancelled_ = false;
+  std::optional<Error> reason_;  // why it was cancelled, where not by request
+
+  Expectation expectation_;
+  std::shared_ptr<LocalCopy> copy_;  // shared with the work that reads it
+  std::optional<store::ModelLock> download_lock_;
+  std::optional<fetch::Downloaded> downloaded_;
+  bool has_quarantined_ = false;
+  std::shared_ptr<gguf::Header> header_;  // views into loaded_.mapping
+  gguf::MemoryPlan plan_;
+  LoadedModel loaded_;
+};
+
+}  // namespace ggufd::model

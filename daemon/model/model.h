@@ -1,0 +1,86 @@
+// One model's life: the state machine, and everything that the outside may know of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/published_socket.h"
+#include "loop/operation.h"
+#include "model/bring_up.h"
+#include "model/loaded_model.h"
+#include "model/progress_throttle.h"
+#include "model/services.h"
+#include "protocol/answer.h"
+#include "protocol/state.h"
+
+namespace ggufd::model {
+
+// uninitialized -> loading -> warming_up -> ready -> unloading -> uninitialized, and error from any of them. Nothing but
+// this class changes a model's state, and every change is published and logged here.
+class Model {
+ public:
+  // Told once: the state that was asked for is reached, or why it will not be.
+  using Waiter = std::move_only_function<void(Result<ModelState>)>;
+
+  Model(Services& services, config::ModelConfig config, bool is_default);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  // Loads of one model at a time are one load: all waiters get its outcome. `busy` while it unloads.
+  void load(Waiter waiter);
+  // Ends a load or gives back what is loaded; a load that it ends tells its waiters `cancelled`.
+  void unload(UnloadReason reason, Waiter waiter);
+
+  const std::string& name() const { return config_.name; }
+  const config::ModelConfig& config() const { return config_; }
+  ModelState state() const { return state_; }
+  ModelView view() const;
+  answer::ModelStatus status() const;
+
+ private:
+  void start_load();
+  void loaded(LoadedModel loaded);
+  void failed(const Error& error);
+  void load_ended(Result<LoadedModel> result);
+  void start_unload(UnloadReason reason);
+  void release();
+  void released();
+
+  void publish(Status status);
+  void warn(std::string code, std::string message);
+  void enter(ModelState state);
+  void tell(std::vector<Waiter> waiters, const Result<ModelState>& outcome);
+  std::vector<std::string> public_sockets() const;
+
+  Services& services_;
+  const config::ModelConfig config_;
+  const bool is_default_;
+  ModelState state_ = ModelState::uninitialized;
+  Timestamp since_ = Timestamp::now();
+  ProgressThrottle progress_;
+
+  std::unique_ptr<BringUp> bring_up_;
+  std::optional<LoadedModel> loaded_;
+  engine::PublishedSocket published_;
+  loop::OperationPtr releasing_;
+  UnloadReason unload_reason_ = UnloadReason::request;
+  std::vector<Waiter> load_waiters_;
+  std::vector<Waiter> unload_waiters_;
+
+  std::uint64_t load_began_ms_ = 0;
+  std::uint64_t load_count_ = 0;
+  std::optional<std::uint64_t> load_ms_;
+  std::optional<std::uint64_t> warm_up_ms_;
+  std::optional<std::uint64_t> size_bytes_;
+  std::optional<store::Digest> digest_;
+  std::optional<StatusKind> last_status_;
+  std::optional<PhaseKind> last_phase_;
+  std::optional<std::string> error_;
+  std::optional<std::string> warning_;
+};
+
+}  // namespace ggufd::model

@@ -1,0 +1,23 @@
+// What all models of a daemon share. Owned by the daemon, outlives every model.
+#pragma once
+
+#include <string>
+
+#include "config/config.h"
+#include "fetch/curl_loop.h"
+#include "loop/loop.h"
+#include "model/event_sink.h"
+#include "store/blob_store.h"
+
+namespace ggufd::model {
+
+struct Services {
+  loop::Loop& loop;
+  fetch::CurlLoop& curl;
+  store::BlobStore store;
+  config::Config config;
+  std::string runtime_folder;
+  EventSink& events;
+};
+
+}  // namespace ggufd::model

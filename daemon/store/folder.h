@@ -1,0 +1,31 @@
+// A folder inside the store, reached from the store's root one part at a time without following a symbolic
+// link, so that no name below the root can lead out of it. (The root itself may be a link: its owner chose
+// it.)
+#pragma once
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+
+#include "store/file.h"
+
+namespace ggufd::store {
+
+struct Folder {
+  UniqueFd fd;
+  std::string path;
+  // Why what lies in here may have been changed by another user, as a clause ("/x may be written by its
+  // group"); empty where this folder and every one above it, up to the root, belong to us or root and nobody
+  // else may write them.
+  std::string distrust;
+
+  std::string path_of(const std::string& name) const { return join(path, name); }
+};
+
+// Nothing where a part does not exist; an error where one is a link or no folder.
+Result<std::optional<Folder>> open_store_folder(const std::string& root,
+                                                std::initializer_list<std::string> parts);
+// Makes what is missing, 0755 less the umask, and syncs the parents.
+Result<Folder> make_store_folder(const std::string& root, std::initializer_list<std::string> parts);
+
+}  // namespace ggufd::store
