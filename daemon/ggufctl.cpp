@@ -1,5 +1,5 @@
 // ggufctl: asks a running ggufd. The verbs are in ctl/.
-#include <signal.h>
+#include <csignal>
 
 #include <span>
 

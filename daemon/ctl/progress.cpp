@@ -1,7 +1,7 @@
 #include "ctl/progress.h"
 
-#include <signal.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <utility>

@@ -18,6 +18,7 @@ class Progress {
     std::optional<std::string> model;  // only this one and the daemon; none: everything
     bool plain_lines = true;           // where there is no terminal; else nothing is shown there
     bool errors_stay = false;  // on a terminal, errors get a line of their own that stays, as warnings do
+    bool needs_reader = true;  // when nobody reads the output any more, that is the end
   };
 
   Progress(Context& context, Choice choice);
@@ -31,6 +32,7 @@ class Progress {
   // Leaves the last picture where it is and gives the cursor back; another may follow.
   void finish();
 
+  bool needs_reader() const { return choice_.needs_reader; }
   // There is a picture, and the cursor is hidden: signals are handled by handle_signals().
   bool is_live() const { return signals_.has_value(); }
   int signal_descriptor() const { return signals_ ? signals_->descriptor() : -1; }

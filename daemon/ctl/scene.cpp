@@ -57,11 +57,17 @@ void Scene::apply(const StatusEvent& event) {
 std::vector<std::string> Scene::lines(std::size_t columns, std::size_t rows, const Style& style) const {
   std::vector<const Row*> shown;
   if (daemon_) shown.push_back(&*daemon_);
-  for (const Row& row : models_) shown.push_back(&row);
   rows = std::max<std::size_t>(rows, 1);
-  const std::size_t hidden = shown.size() > rows ? shown.size() - (rows - 1) : 0;
-  if (hidden > 0) {
-    std::stable_partition(shown.begin(), shown.end(), [](const Row* row) { return row->is_busy; });
+  const std::size_t all = shown.size() + models_.size();
+  const std::size_t hidden = all > rows ? all - (rows - 1) : 0;
+  if (hidden == 0) {
+    for (const Row& row : models_) shown.push_back(&row);
+  } else {
+    for (const bool is_busy : {true, false}) {
+      for (const Row& row : models_) {
+        if (row.is_busy == is_busy) shown.push_back(&row);
+      }
+    }
     shown.resize(rows - 1);
   }
   std::size_t subject_columns = 0;

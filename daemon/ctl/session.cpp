@@ -83,13 +83,13 @@ std::optional<std::string> Session::default_model() {
 std::optional<int> Session::handle_wake(Progress& progress) {
   if (const auto number = progress.handle_signals()) return by_signal + *number;
   pollfd output{.fd = context_->out.descriptor(), .events = 0, .revents = 0};
-  if (poll(&output, 1, 0) > 0) return failed;
+  if (progress.needs_reader() && poll(&output, 1, 0) > 0) return failed;
   return std::nullopt;
 }
 
 ClientResult<int> Session::follow(Progress& progress, const Deadline& deadline, const OnFrame& on_frame) {
   client_.stop_waking();
-  client_.wake_on(context_->out.descriptor(), 0);
+  if (progress.needs_reader()) client_.wake_on(context_->out.descriptor(), 0);
   if (progress.is_live()) client_.wake_on(progress.signal_descriptor(), POLLIN);
   while (true) {
     if (!client_.has_frame()) progress.flush();
@@ -143,6 +143,7 @@ std::string Session::explain_strange_daemon(const ClientError& error) {
         "that came with that daemon",
         socket_, ping->version, ping->protocol, protocol_version);
   }
+  if (error.kind == Kind::refused) return error.error.message;
   if (ping) return fmt::format("the daemon at {} is not understood: {}", socket_, error.error.message);
   return fmt::format("what answers at {} does not speak the protocol of ggufd: {}", socket_,
                      error.error.message);

@@ -1,7 +1,7 @@
 // Signals as something that a poll can see, for as long as the terminal's cursor is hidden.
 #pragma once
 
-#include <signal.h>
+#include <csignal>
 
 #include <optional>
 

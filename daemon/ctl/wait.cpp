@@ -48,7 +48,7 @@ class WaitVerb final : public Verb {
     std::optional<ClientError> problem;
     Deadline current = first_deadline(context, deadline);
     if (context.options.json) context.terminal.is_live = false;
-    Progress progress(context, {.model = model_, .plain_lines = false});
+    Progress progress(context, {.model = model_, .plain_lines = false, .needs_reader = false});
     const auto code = session.follow(progress, current, [&](const Frame& frame) -> std::optional<int> {
       problem = refusal_of(frame, id);
       if (problem) return failed;

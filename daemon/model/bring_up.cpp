@@ -245,6 +245,10 @@ void BringUp::keep_download() {
       },
       [this](LocalCopy copy) {
         download_lock_.reset();
+        // The blob is good, only its stamp could not be written: the next start will hash it.
+        if (const std::string& reason = copy.blob->reason; !reason.empty()) {
+          callbacks_.on_warning("not_stamped", fmt::format("{}: {}", copy.path, reason));
+        }
         found_local(std::move(copy));
       });
 }

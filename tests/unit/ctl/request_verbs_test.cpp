@@ -74,6 +74,18 @@ TEST_CASE("load verb: --no-wait is content with where it leads, waiting is not")
   CHECK(run_ctl(daemon, {"load", "m"}).code == failed);
 }
 
+TEST_CASE("requests: a verb that the daemon does not know is refused in its own words") {
+  const FakeDaemon daemon(answering(one_model, [](Peer& peer, const Request& request) {
+    peer.refuse(request.id, ErrorCode::unknown_type, "\"cancel\" is not a request");
+    const auto ping = peer.read_request();
+    if (ping) peer.answer(ping->id, answer::Ping{.version = "1", .pid = 1});
+    peer.wait_for_end();
+  }));
+  const Outcome outcome = run_ctl(daemon, {"cancel"});
+  CHECK(outcome.code == failed);
+  CHECK(outcome.err == "ggufctl: \"cancel\" is not a request\n");
+}
+
 TEST_CASE("load verb: a daemon that vanishes meanwhile is a failure") {
   const FakeDaemon daemon(
       answering(one_model, [](Peer& peer, const Request&) { peer.send(event(1, download(5))); }));

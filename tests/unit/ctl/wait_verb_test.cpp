@@ -82,6 +82,23 @@ TEST_CASE("wait verb: the end of the connection is a failure, as is a stop") {
   CHECK(outcome.err == "ggufctl: the daemon is stopping\n");
 }
 
+TEST_CASE("wait verb: it says nothing, and so needs nobody to listen") {
+  signal(SIGPIPE, SIG_IGN);
+  const FakeDaemon daemon(loading([](Peer& peer) {
+    peer.send(event(2, download(1000)));
+    peer.send(event(3, ready()));
+    peer.wait_for_end();
+  }));
+  const std::string socket = daemon.socket();
+  const Capture err;
+  int ends[2] = {-1, -1};
+  REQUIRE(pipe(ends) == 0);
+  close(ends[0]);
+  const std::vector<const char*> arguments{"wait", "--socket", socket.c_str()};
+  CHECK(run(arguments, {.environment = environment_of({}), .out = ends[1], .err = err.descriptor()}) == done);
+  close(ends[1]);
+}
+
 TEST_CASE("wait verb: a daemon that hangs is given up on") {
   const FakeDaemon daemon([](Peer& peer) { peer.wait_for_end(); });
   const Outcome outcome = run_ctl(daemon, {"wait"}, {.answer_timeout = std::chrono::milliseconds(30)});
