@@ -18,7 +18,8 @@ constexpr std::uint64_t close_limit_ms = 1000;
 
 bool is_socket_of_a_model(const std::string& name) {
   const bool is_public = name == "infer.sock" || name.starts_with("infer.");
-  return (is_public || name.starts_with(".engine.")) && (name.ends_with(".sock") || name.ends_with(".sock.new"));
+  return (is_public || name.starts_with(".engine.")) &&
+         (name.ends_with(".sock") || name.ends_with(".sock.new"));
 }
 
 // What a daemon that was killed left behind. The lock is ours, so nobody uses them.
@@ -55,14 +56,22 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
 }
 
 Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock)
-    : files_(std::move(files)), lock_(std::move(lock)), curl_(loop_),
+    : files_(std::move(files)),
+      lock_(std::move(lock)),
+      curl_(loop_),
       log_(options.config.default_model, [this] { server_.published(); }),
-      services_{loop_, curl_, store::BlobStore(options.store_folder), std::move(options.config),
-                options.runtime_folder, log_},
-      models_(services_), server_(loop_, services_.config.admin, log_),
+      services_{loop_,
+                curl_,
+                store::BlobStore(options.store_folder),
+                std::move(options.config),
+                options.runtime_folder,
+                log_},
+      models_(services_),
+      server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, [this] { drain(); }),
       on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
-      on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }), on_hang_up_(loop_, SIGHUP, [] {
+      on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
+      on_hang_up_(loop_, SIGHUP, [] {
         spdlog::warn("SIGHUP: the configuration is read at the start only; restart ggufd to apply a change");
       }) {}
 
@@ -72,14 +81,19 @@ std::expected<void, StartError> Daemon::open_admin_socket() {
   const auto found = loop::probe_socket_path(path);
   if (!found) return std::unexpected(StartError{ExitCode::unsafe_place, found.error().message});
   switch (*found) {
-    case loop::SocketPath::free: break;
-    case loop::SocketPath::stale_socket: unlink(path.c_str()); break;
+    case loop::SocketPath::free:
+      break;
+    case loop::SocketPath::stale_socket:
+      unlink(path.c_str());
+      break;
     case loop::SocketPath::live_socket:
-      return std::unexpected(StartError{
-          ExitCode::already_running, fmt::format("somebody listens on {} already; stop that program first", path)});
+      return std::unexpected(
+          StartError{ExitCode::already_running,
+                     fmt::format("somebody listens on {} already; stop that program first", path)});
     case loop::SocketPath::not_a_socket:
-      return std::unexpected(StartError{
-          ExitCode::unsafe_place, fmt::format("{} is there and is not a socket; remove it if it is of no use", path)});
+      return std::unexpected(
+          StartError{ExitCode::unsafe_place,
+                     fmt::format("{} is there and is not a socket; remove it if it is of no use", path)});
   }
   if (auto listening = server_.listen(path, requests_); !listening) {
     return std::unexpected(StartError{ExitCode::internal, listening.error().message});

@@ -40,8 +40,8 @@ struct DaemonOptions {
 
 class Daemon {
  public:
-  // Prepares the runtime folder, takes the lock, binds the admin socket and begins to load. Everything before the first
-  // load can fail.
+  // Prepares the runtime folder, takes the lock, binds the admin socket and begins to load. Everything before
+  // the first load can fail.
   static std::expected<std::unique_ptr<Daemon>, StartError> start(DaemonOptions options);
 
   // Serves until it has been told to stop and has drained.

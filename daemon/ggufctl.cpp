@@ -1,6 +1,6 @@
 // ggufctl: asks a running ggufd. The verbs are in ctl/.
-#include <csignal>
 
+#include <csignal>
 #include <span>
 
 #include "ctl/context.h"

@@ -78,7 +78,8 @@ int run(const CommandLine& command_line) {
   if (auto mistakes = check_model_sockets(options.config, runtime->path); !mistakes.empty()) {
     return exit_with_mistakes(config_file->path, mistakes);
   }
-  const auto store = find_store_folder(command_line.places, options.config.models_home, environment, geteuid());
+  const auto store =
+      find_store_folder(command_line.places, options.config.models_home, environment, geteuid());
   if (!store) return exit_with(ExitCode::bad_config, store.error().message);
   options.runtime_folder = runtime->path;
   options.store_folder = store->path;

@@ -16,11 +16,14 @@ Result<InstanceLock> InstanceLock::take(const std::string& path) {
   if (!*locked) {
     std::string holder = store::read_all(file->get(), 64, path).value_or("");
     holder.erase(holder.find_last_not_of(" \n") + 1);
-    return fail(ErrorCode::busy, fmt::format("another ggufd (pid {}) holds {}; stop it, or choose another folder with "
-                                             "--runtime-dir", holder.empty() ? "unknown" : holder, path));
+    return fail(ErrorCode::busy,
+                fmt::format("another ggufd (pid {}) holds {}; stop it, or choose another folder with "
+                            "--runtime-dir",
+                            holder.empty() ? "unknown" : holder, path));
   }
   const std::string pid = fmt::format("{}\n", getpid());
-  if (ftruncate(file->get(), 0) != 0) return std::unexpected(system_error(fmt::format("emptying {}", path), errno));
+  if (ftruncate(file->get(), 0) != 0)
+    return std::unexpected(system_error(fmt::format("emptying {}", path), errno));
   if (auto written = store::pwrite_all(file->get(), std::as_bytes(std::span(pid)), 0, path); !written) {
     return std::unexpected(written.error());
   }

@@ -5,8 +5,8 @@
 
 namespace ggufd {
 
-// Sets spdlog's default logger up. Lines are written by a thread of its own: a full pipe behind stderr loses the oldest
-// waiting lines and never blocks the loop.
+// Sets spdlog's default logger up. Lines are written by a thread of its own: a full pipe behind stderr loses
+// the oldest waiting lines and never blocks the loop.
 void start_logging(const config::LogConfig& config);
 // Writes what waits and ends that thread.
 void stop_logging();

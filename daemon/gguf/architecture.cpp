@@ -9,7 +9,7 @@ namespace {
 using Use = Window::Use;
 
 // Full attention in every layer, nothing else to know.
-constexpr auto kPlain = std::to_array<std::string_view>({
+constexpr auto plain_names = std::to_array<std::string_view>({
     "apertus",        "arcee",      "arctic",    "baichuan",  "bailingmoe",    "bailingmoe2",  "bitnet",
     "bloom",          "chameleon",  "chatglm",   "codeshell", "cogvlm",        "command-r",    "dbrx",
     "deci",           "deepseek",   "deepseek2", "dots1",     "ernie4_5",      "ernie4_5-moe", "exaone",
@@ -22,7 +22,7 @@ constexpr auto kPlain = std::to_array<std::string_view>({
     "refact",         "seed_oss",   "smollm3",   "stablelm",  "starcoder",     "starcoder2",   "xverse",
 });
 
-constexpr auto kWithoutMemory = std::to_array<std::string_view>({
+constexpr auto without_memory = std::to_array<std::string_view>({
     "bert",
     "dream",
     "eurobert",
@@ -39,20 +39,20 @@ constexpr auto kWithoutMemory = std::to_array<std::string_view>({
     "wavtokenizer-dec",
 });
 
-constexpr Architecture kAttention = {.name = "", .memory = Memory::attention};
-constexpr Architecture kNone = {.name = "", .memory = Memory::none};
+constexpr Architecture attention_only = {.name = "", .memory = Memory::attention};
+constexpr Architecture without_cache = {.name = "", .memory = Memory::none};
 
-constexpr auto kSpecial = std::to_array<Architecture>({
+constexpr auto special_cases = std::to_array<Architecture>({
     {.name = "cohere2", .window = {.use = Use::required, .period = 4}},
     {.name = "exaone4",
      .window = {.use = Use::unless_zero, .period = 4, .default_tokens = 4096, .only_layers = 64}},
     {.name = "gemma2", .window = {.use = Use::unless_zero, .period = 2, .default_tokens = 4096}},
     {.name = "gemma3", .window = {.use = Use::if_set, .period = 6}},
     {.name = "gemma3n", .window = {.use = Use::required, .period = 5}, .kv_layers = 20},
-    {.name = "gemma4", .window = {.use = Use::required, .period = Window::kPatternRequired}},
+    {.name = "gemma4", .window = {.use = Use::required, .period = Window::pattern_required}},
     {.name = "gpt-oss", .window = {.use = Use::required, .period = 2}},
     {.name = "llama4", .window = {.use = Use::unless_zero, .period = 4, .fixed_tokens = 8192}},
-    {.name = "mimo2", .window = {.use = Use::required, .period = Window::kPatternRequired}},
+    {.name = "mimo2", .window = {.use = Use::required, .period = Window::pattern_required}},
     {.name = "olmo2", .window = {.use = Use::if_set, .period = 4}},
     {.name = "smallthinker",
      .window = {.use = Use::if_set, .period = 4, .fixed_tokens = 4096, .dense_first = true}},
@@ -69,11 +69,11 @@ constexpr auto kSpecial = std::to_array<Architecture>({
     {.name = "lfm2",
      .memory = Memory::hybrid_by_heads,
      .state = State::short_convolution,
-     .window = {.use = Use::if_set, .period = Window::kPatternRequired}},
+     .window = {.use = Use::if_set, .period = Window::pattern_required}},
     {.name = "lfm2moe",
      .memory = Memory::hybrid_by_heads,
      .state = State::short_convolution,
-     .window = {.use = Use::if_set, .period = Window::kPatternRequired}},
+     .window = {.use = Use::if_set, .period = Window::pattern_required}},
     {.name = "nemotron_h", .memory = Memory::hybrid_by_ffn, .state = State::mamba_grouped},
     {.name = "nemotron_h_moe", .memory = Memory::hybrid_by_ffn, .state = State::mamba_grouped},
     {.name = "plamo2", .memory = Memory::hybrid_by_heads, .state = State::mamba_grouped},
@@ -86,12 +86,12 @@ constexpr auto kSpecial = std::to_array<Architecture>({
 }  // namespace
 
 const Architecture* find_architecture(std::string_view name) {
-  if (const auto* special = std::ranges::find(kSpecial, name, &Architecture::name);
-      special != kSpecial.end()) {
+  if (const auto* special = std::ranges::find(special_cases, name, &Architecture::name);
+      special != special_cases.end()) {
     return special;
   }
-  if (std::ranges::find(kPlain, name) != kPlain.end()) return &kAttention;
-  if (std::ranges::find(kWithoutMemory, name) != kWithoutMemory.end()) return &kNone;
+  if (std::ranges::find(plain_names, name) != plain_names.end()) return &attention_only;
+  if (std::ranges::find(without_memory, name) != without_memory.end()) return &without_cache;
   return nullptr;
 }
 

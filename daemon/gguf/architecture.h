@@ -1,5 +1,5 @@
 // What is known of a model architecture's memory: which layers cache keys and values, which look only at a
-// window of the last tokens, which carry a recurrent state instead. Facts from llama.cpp's loaders (2026-08).
+// window of the last tokens, which carry a recurrent state instead. Facts from llama.cpp's loaders.
 // An architecture that is not listed is unknown, and nothing is planned for it.
 #pragma once
 
@@ -30,7 +30,7 @@ struct Window {
     required,     // the engine does not load the model without that key
     unless_zero,  // also where the key is absent; off only where it is 0
   };
-  static constexpr std::int32_t kPatternRequired = -1;  // the file must say which layers
+  static constexpr std::int32_t pattern_required = -1;  // the file must say which layers
 
   Use use = Use::never;
   std::int32_t period = 0;           // of `attention.sliding_window_pattern` where the file has none

@@ -7,21 +7,21 @@
 namespace ggufd::gguf {
 namespace {
 
-constexpr std::size_t kShownBytes = 96;      // of a name
-constexpr std::size_t kFindingsInError = 3;  // a frame is one line; `ggufctl inspect` shows them all
+constexpr std::size_t shown_bytes = 96;       // of a name
+constexpr std::size_t findings_in_error = 3;  // a frame is one line; `ggufctl inspect` shows them all
 
 }  // namespace
 
 std::string printable(std::string_view text) {
   std::string shown;
-  for (const char c : text.substr(0, kShownBytes)) {
+  for (const char c : text.substr(0, shown_bytes)) {
     if (c >= ' ' && c <= '~' && c != '\\') {
       shown += c;
     } else {
       fmt::format_to(std::back_inserter(shown), "\\x{:02x}", static_cast<unsigned char>(c));
     }
   }
-  if (text.size() > kShownBytes) shown += "...";
+  if (text.size() > shown_bytes) shown += "...";
   return shown;
 }
 
@@ -45,12 +45,12 @@ Error to_error(const Defects& defects) {
   const bool unsupported =
       defects.found() == list.size() && std::ranges::all_of(list, is_unsupported, &Defect::code);
   std::string message;
-  for (std::size_t i = 0; i < std::min(list.size(), kFindingsInError); ++i) {
+  for (std::size_t i = 0; i < std::min(list.size(), findings_in_error); ++i) {
     if (i > 0) message += "; ";
     message += list[i].message;
   }
-  if (defects.found() > kFindingsInError) {
-    fmt::format_to(std::back_inserter(message), "; and {} more", defects.found() - kFindingsInError);
+  if (defects.found() > findings_in_error) {
+    fmt::format_to(std::back_inserter(message), "; and {} more", defects.found() - findings_in_error);
   }
   return {unsupported ? ErrorCode::unsupported_gguf : ErrorCode::invalid_gguf, std::move(message)};
 }

@@ -71,20 +71,20 @@ std::string printable(std::string_view text);
 // memory.
 class Defects {
  public:
-  static constexpr std::size_t kLimit = 64;
+  static constexpr std::size_t limit = 64;
 
   template <class... Args>
   void add(DefectCode code, std::string_view where, std::uint64_t offset, fmt::format_string<Args...> text,
            Args&&... args) {
     ++found_;
-    if (list_.size() == kLimit) return;
+    if (list_.size() == limit) return;
     list_.push_back({code, printable(where), offset, fmt::format(text, std::forward<Args>(args)...)});
   }
 
   const std::vector<Defect>& list() const { return list_; }
   std::uint64_t found() const { return found_; }  // with those beyond the limit
   bool empty() const { return found_ == 0; }
-  bool full() const { return list_.size() == kLimit; }
+  bool full() const { return list_.size() == limit; }
 
  private:
   std::vector<Defect> list_;

@@ -52,7 +52,7 @@ Result<std::optional<T>> Header::find(std::string_view name) const {
   if (auto value = key->value.as<T>()) return value;
   return fail(ErrorCode::invalid_gguf,
               fmt::format("key {} is of type {} where {} is expected", printable(name),
-                          name_of(key->value.type()), name_of(*kValueTypeOf<T>)));
+                          name_of(key->value.type()), name_of(*value_type_of<T>)));
 }
 
 template <GgufValue T>
@@ -83,7 +83,7 @@ GGUFD_GGUF_LOOKUPS(std::string_view);
 std::string_view Header::architecture() const {
   const Key* key = find_key("general.architecture");
   const std::string_view name = key != nullptr ? key->value.as<std::string_view>().value_or("") : "";
-  return name.size() <= kMaxArchitectureBytes ? name : "";
+  return name.size() <= max_architecture_bytes ? name : "";
 }
 
 std::string Header::model_key(std::string_view suffix) const {

@@ -16,8 +16,8 @@
 
 namespace ggufd::gguf {
 
-inline constexpr std::uint32_t kMaxDimensions = 4;
-inline constexpr std::size_t kMaxArchitectureBytes = 128;  // a prefix of many keys, so it is kept short
+inline constexpr std::uint32_t max_dimensions = 4;
+inline constexpr std::size_t max_architecture_bytes = 128;  // a prefix of many keys, so it is kept short
 
 struct Key {
   std::string_view name;
@@ -30,7 +30,7 @@ struct Tensor {
   const TensorType* type = nullptr;  // null where type_id is none of today's
   std::uint32_t type_id = 0;
   std::uint32_t n_dims = 0;
-  std::array<std::uint64_t, kMaxDimensions> shape = {1, 1, 1, 1};  // innermost first; 1 from n_dims on
+  std::array<std::uint64_t, max_dimensions> shape = {1, 1, 1, 1};  // innermost first; 1 from n_dims on
   std::uint64_t offset = 0;                                        // bytes from Header::data_offset
   std::uint64_t elements = 0;                                      // 0 where the shape is unusable
   std::uint64_t bytes = 0;                                         // 0 where type or shape is unusable

@@ -21,9 +21,9 @@ struct CacheTypes {
 };
 
 Result<CacheTypes> check(const MemorySettings& settings) {
-  if (settings.n_seq < 1 || settings.n_seq > kMaxSequences) {
+  if (settings.n_seq < 1 || settings.n_seq > max_sequences) {
     return fail(ErrorCode::bad_field,
-                fmt::format("n_seq is {}; 1 to {} are possible", settings.n_seq, kMaxSequences));
+                fmt::format("n_seq is {}; 1 to {} are possible", settings.n_seq, max_sequences));
   }
   if (settings.n_ubatch < 1) return fail(ErrorCode::bad_field, "n_ubatch is 0; it must be at least 1");
   const CacheTypes types{cache_type(settings.type_k), cache_type(settings.type_v)};
@@ -39,7 +39,7 @@ Result<CacheTypes> check(const MemorySettings& settings) {
 }
 
 constexpr std::uint64_t pad_to_multiple(std::uint64_t tokens) {
-  return (tokens + kContextMultiple - 1) / kContextMultiple * kContextMultiple;
+  return (tokens + context_multiple - 1) / context_multiple * context_multiple;
 }
 
 struct Cells {
@@ -200,18 +200,18 @@ std::optional<std::uint64_t> largest_n_ctx(const Header& header, const MemorySet
   // The total never falls as n_ctx grows, so the answer is found by halving. `fits` always does, in units of
   // 256.
   std::uint64_t fits = 0;
-  std::uint64_t limit = std::max<std::uint64_t>(shape->context_length / kContextMultiple, 1);
-  if (!total_with(kContextMultiple)) return std::nullopt;
+  std::uint64_t limit = std::max<std::uint64_t>(shape->context_length / context_multiple, 1);
+  if (!total_with(context_multiple)) return std::nullopt;
   while (fits < limit) {
     const std::uint64_t middle = fits + (limit - fits + 1) / 2;
-    const auto total = total_with(middle * kContextMultiple);
+    const auto total = total_with(middle * context_multiple);
     if (total && *total <= budget_bytes) {
       fits = middle;
     } else {
       limit = middle - 1;
     }
   }
-  return fits * kContextMultiple;
+  return fits * context_multiple;
 }
 
 }  // namespace ggufd::gguf

@@ -13,8 +13,8 @@
 
 namespace ggufd::gguf {
 
-inline constexpr std::uint32_t kMaxSequences = 256;     // llama.cpp's
-inline constexpr std::uint32_t kContextMultiple = 256;  // cells are allocated in multiples of it
+inline constexpr std::uint32_t max_sequences = 256;     // llama.cpp's
+inline constexpr std::uint32_t context_multiple = 256;  // cells are allocated in multiples of it
 
 struct MemorySettings {
   std::uint32_t n_ctx = 0;  // tokens; 0: the model's own context length

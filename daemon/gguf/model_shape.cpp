@@ -58,14 +58,14 @@ std::uint32_t window_tokens(ModelParameters& keys, const Window& window, std::ui
 // Which layers look at the window only. 0 as a period means all of them, 1 none.
 std::vector<bool> sliding_layers(ModelParameters& keys, const Window& window, std::uint32_t layers) {
   std::vector<bool> sliding(layers, false);
-  constexpr std::string_view kPattern = "attention.sliding_window_pattern";
-  if (keys.is_array(kPattern)) {
-    const auto flags = keys.per_layer(kPattern, layers);
+  constexpr std::string_view pattern_key = "attention.sliding_window_pattern";
+  if (keys.is_array(pattern_key)) {
+    const auto flags = keys.per_layer(pattern_key, layers);
     for (std::uint32_t l = 0; flags && l < layers; ++l) sliding[l] = (*flags)[l] != 0;
     return sliding;
   }
-  const auto set = keys.optional_number(kPattern);
-  if (!set && window.period == Window::kPatternRequired) {
+  const auto set = keys.optional_number(pattern_key);
+  if (!set && window.period == Window::pattern_required) {
     keys.fail("attention.sliding_window_pattern, which says which layers have a window, is missing");
     return sliding;
   }
@@ -227,8 +227,8 @@ std::expected<ModelShape, std::string> model_shape(const Header& header) {
   shape.context_length = keys.number("context_length", 0);
   if (architecture->memory != Memory::none) {
     const std::uint32_t layers = keys.required("block_count");
-    if (layers > kMaxLayers)
-      keys.fail(fmt::format("{}.block_count is {}, over {}", name, layers, kMaxLayers));
+    if (layers > max_layers)
+      keys.fail(fmt::format("{}.block_count is {}, over {}", name, layers, max_layers));
     if (!keys.failed() && layers > 0) fill_layers(shape, keys, *architecture, layers);
   }
   if (keys.failed()) return std::unexpected(keys.failure());

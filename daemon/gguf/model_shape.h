@@ -12,8 +12,8 @@
 
 namespace ggufd::gguf {
 
-inline constexpr std::uint32_t kMaxLayers = 512;    // llama.cpp's
-inline constexpr std::uint32_t kMaxExperts = 1024;  // llama.cpp's
+inline constexpr std::uint32_t max_layers = 512;    // llama.cpp's
+inline constexpr std::uint32_t max_experts = 1024;  // llama.cpp's
 
 struct LayerShape {
   std::uint32_t layer = 0;

@@ -16,11 +16,11 @@ bool looks_big_endian(std::uint32_t version) {
 
 bool read_magic(Scan& scan) {
   std::span<const std::byte> raw;
-  if (!scan.bytes(4, raw, kHeader)) return false;
+  if (!scan.bytes(4, raw, header_place)) return false;
   const std::string_view magic(reinterpret_cast<const char*>(raw.data()), raw.size());
   if (magic == "GGUF") return true;
   scan.report.defects.add(
-      DefectCode::bad_magic, kHeader, 0,
+      DefectCode::bad_magic, header_place, 0,
       "the file starts with \"{}\" where a GGUF starts with \"GGUF\"; check that the source names "
       "a GGUF and not a web page or another format",
       printable(magic));
@@ -29,16 +29,16 @@ bool read_magic(Scan& scan) {
 
 bool read_version(Scan& scan) {
   std::uint32_t& version = scan.report.header.version;
-  if (!scan.number(version, kHeader)) return false;
+  if (!scan.number(version, header_place)) return false;
   if (looks_big_endian(version)) {
-    scan.report.defects.add(DefectCode::big_endian, kHeader, 4,
+    scan.report.defects.add(DefectCode::big_endian, header_place, 4,
                             "the file is big endian (version field {:#010x}); use the little endian one",
                             version);
     return false;
   }
   if (version != 2 && version != 3) {
     scan.report.defects.add(
-        DefectCode::unsupported_version, kHeader, 4,
+        DefectCode::unsupported_version, header_place, 4,
         "the file is GGUF version {}; versions 2 and 3 are read, so convert the model again", version);
     return false;
   }
@@ -48,16 +48,16 @@ bool read_version(Scan& scan) {
 // Counts that the rest of the file cannot hold are refused before anything is sized by them.
 bool check_counts(Scan& scan, std::uint64_t n_tensors, std::uint64_t n_keys) {
   const std::uint64_t left = scan.in.left_in_file();
-  constexpr std::uint64_t kMaxCount = std::numeric_limits<std::uint32_t>::max();
-  const bool keys_fit = n_keys <= std::min(left / kLeastKeyBytes, kMaxCount);
-  const bool tensors_fit = n_tensors <= std::min(left / kLeastTensorBytes, kMaxCount);
+  constexpr std::uint64_t max_count = std::numeric_limits<std::uint32_t>::max();
+  const bool keys_fit = n_keys <= std::min(left / least_key_bytes, max_count);
+  const bool tensors_fit = n_tensors <= std::min(left / least_tensor_bytes, max_count);
   if (!tensors_fit) {
-    scan.report.defects.add(DefectCode::count_beyond_file, kHeader, 8,
+    scan.report.defects.add(DefectCode::count_beyond_file, header_place, 8,
                             "the header claims {} tensors, more than the {} bytes after it can hold",
                             n_tensors, left);
   }
   if (!keys_fit) {
-    scan.report.defects.add(DefectCode::count_beyond_file, kHeader, 16,
+    scan.report.defects.add(DefectCode::count_beyond_file, header_place, 16,
                             "the header claims {} keys, more than the {} bytes after it can hold", n_keys,
                             left);
   }
@@ -100,7 +100,7 @@ void check_bools(Scan& scan, std::string_view key, std::span<const std::byte> va
 
 bool check_array_count(Scan& scan, std::string_view key, std::uint64_t count, std::uint64_t element_bytes) {
   const std::uint64_t at = scan.in.position() - sizeof count;
-  if (count > kMaxArrayElements) {
+  if (count > max_array_elements) {
     scan.report.defects.add(DefectCode::array_too_long, key, at,
                             "the array {} claims {} elements; at most 2^30 are allowed", printable(key),
                             count);
@@ -147,7 +147,7 @@ bool read_array(Scan& scan, Key& key) {
 bool read_key(Scan& scan, Key& key) {
   key.offset = scan.in.position();
   ValueType type{};
-  if (!scan.string(key.name, kHeader, "the name of a key")) return false;
+  if (!scan.string(key.name, header_place, "the name of a key")) return false;
   check_key_name(scan, key);
   if (!read_value_type(scan, key.name, type)) return false;
   if (type == ValueType::array) return read_array(scan, key);
@@ -167,7 +167,7 @@ bool read_key(Scan& scan, Key& key) {
 
 bool read_keys(Scan& scan, std::uint64_t n_keys, std::uint64_t n_tensors) {
   for (std::uint64_t i = 0; i < n_keys; ++i) {
-    scan.least_after = (n_keys - i - 1) * kLeastKeyBytes + n_tensors * kLeastTensorBytes;
+    scan.least_after = (n_keys - i - 1) * least_key_bytes + n_tensors * least_tensor_bytes;
     Key key;
     if (!read_key(scan, key)) return false;
     scan.report.header.keys.push_back(key);
@@ -184,10 +184,10 @@ void resolve_alignment(Report& report) {
   if (!alignment) {
     report.defects.add(DefectCode::bad_alignment, key->name, key->offset,
                        "general.alignment is of type {}, not u32", name_of(key->value.type()));
-  } else if (*alignment == 0 || (*alignment & (*alignment - 1)) != 0 || *alignment > kMaxAlignment) {
+  } else if (*alignment == 0 || (*alignment & (*alignment - 1)) != 0 || *alignment > max_alignment) {
     report.defects.add(DefectCode::bad_alignment, key->name, key->offset,
                        "general.alignment is {}; it must be a power of two up to {}", *alignment,
-                       kMaxAlignment);
+                       max_alignment);
   } else {
     header.alignment = *alignment;
   }
@@ -210,8 +210,8 @@ Report read(std::span<const std::byte> bytes, std::uint64_t file_bytes) {
   Scan scan(Cursor(bytes, file_bytes), report);
   std::uint64_t n_tensors = 0;
   std::uint64_t n_keys = 0;
-  const bool started = read_magic(scan) && read_version(scan) && scan.number(n_tensors, kHeader) &&
-                       scan.number(n_keys, kHeader) && check_counts(scan, n_tensors, n_keys);
+  const bool started = read_magic(scan) && read_version(scan) && scan.number(n_tensors, header_place) &&
+                       scan.number(n_keys, header_place) && check_counts(scan, n_tensors, n_keys);
   const bool keys_read = started && read_keys(scan, n_keys, n_tensors);
   report.header.index();
   find_duplicate_keys(report);

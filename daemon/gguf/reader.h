@@ -13,11 +13,11 @@
 
 namespace ggufd::gguf {
 
-inline constexpr std::uint64_t kMaxStringBytes = std::uint64_t{1} << 30;
-inline constexpr std::uint64_t kMaxArrayElements = std::uint64_t{1} << 30;
-inline constexpr std::size_t kMaxTensorNameBytes = 63;
+inline constexpr std::uint64_t max_string_bytes = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t max_array_elements = std::uint64_t{1} << 30;
+inline constexpr std::size_t max_tensor_name_bytes = 63;
 // Powers of two up to here; files use 32, some a page. ggml's padding goes wrong at 2^31.
-inline constexpr std::uint32_t kMaxAlignment = std::uint32_t{1} << 24;
+inline constexpr std::uint32_t max_alignment = std::uint32_t{1} << 24;
 
 struct Report {
   Header header;

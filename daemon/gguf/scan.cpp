@@ -28,7 +28,7 @@ bool Scan::short_of(std::uint64_t count, std::string_view where) {
 }
 
 bool Scan::check_length(std::uint64_t length, std::string_view where, std::string_view what) {
-  if (length > kMaxStringBytes) {
+  if (length > max_string_bytes) {
     report.defects.add(DefectCode::string_too_long, where, in.position() - sizeof length,
                        "{} claims to be a string of {} bytes; at most 1 GiB is allowed", printable(what),
                        length);
@@ -57,7 +57,7 @@ bool Scan::strings(std::uint64_t count, std::string_view where) {
   for (; count > 0; --count) {
     std::uint64_t length = 0;
     const bool have_length = in.number(length);
-    if (have_length && length <= kMaxStringBytes && in.take(length, passed)) [[likely]]
+    if (have_length && length <= max_string_bytes && in.take(length, passed)) [[likely]]
       continue;
     // Something is missing. Each string that follows takes a length, at least.
     least_after += (count - 1) * sizeof length;

@@ -41,13 +41,13 @@ class Scan {
 bool read_tensors(Scan& scan, std::uint64_t count);
 
 // `where` of findings that belong to no key and no tensor.
-inline constexpr std::string_view kHeader = "header";
+inline constexpr std::string_view header_place = "header";
 
 // NUL above all: C programs take the name to end there.
 bool holds_control_bytes(std::string_view name);
 
 // The least that one entry takes, even a defective one.
-inline constexpr std::uint64_t kLeastKeyBytes = 8 + 4 + 1;
-inline constexpr std::uint64_t kLeastTensorBytes = 8 + 4 + 4 + 8;
+inline constexpr std::uint64_t least_key_bytes = 8 + 4 + 1;
+inline constexpr std::uint64_t least_tensor_bytes = 8 + 4 + 4 + 8;
 
 }  // namespace ggufd::gguf

@@ -8,18 +8,18 @@
 namespace ggufd::gguf {
 namespace {
 
-constexpr std::uint64_t kMaxElements = std::numeric_limits<std::int64_t>::max();  // ggml counts in i64
-constexpr std::uint32_t kMaxSkippedDimensions = 64;  // a claim beyond it is noise, not a table to go on with
+constexpr std::uint64_t max_elements = std::numeric_limits<std::int64_t>::max();  // ggml counts in i64
+constexpr std::uint32_t max_skipped_dimensions = 64;  // a claim beyond it is noise, not a table to go on with
 
 void check_tensor_name(Scan& scan, const Tensor& tensor) {
   Defects& defects = scan.report.defects;
   if (tensor.name.empty()) {
     defects.add(DefectCode::bad_tensor_name, "", tensor.info_offset, "the tensor at byte {} has no name",
                 tensor.info_offset);
-  } else if (tensor.name.size() > kMaxTensorNameBytes) {
+  } else if (tensor.name.size() > max_tensor_name_bytes) {
     defects.add(DefectCode::bad_tensor_name, tensor.name, tensor.info_offset,
                 "the name of tensor {} has {} bytes; at most {} are allowed", printable(tensor.name),
-                tensor.name.size(), kMaxTensorNameBytes);
+                tensor.name.size(), max_tensor_name_bytes);
   } else if (holds_control_bytes(tensor.name)) {
     defects.add(DefectCode::bad_tensor_name, tensor.name, tensor.info_offset,
                 "the name of tensor {} holds control bytes, at which engines may cut it",
@@ -32,13 +32,14 @@ bool read_shape(Scan& scan, Tensor& tensor, bool& usable) {
   std::uint32_t n_dims = 0;
   const std::uint64_t at = scan.in.position();
   if (!scan.number(n_dims, tensor.name)) return false;
-  usable = n_dims >= 1 && n_dims <= kMaxDimensions;
+  usable = n_dims >= 1 && n_dims <= max_dimensions;
   if (!usable) {
     scan.report.defects.add(DefectCode::bad_dimension_count, tensor.name, at,
                             "tensor {} has {} dimensions; 1 to {} are allowed", printable(tensor.name),
-                            n_dims, kMaxDimensions);
+                            n_dims, max_dimensions);
     std::span<const std::byte> skipped;
-    return n_dims <= kMaxSkippedDimensions && scan.bytes(n_dims * sizeof(std::int64_t), skipped, tensor.name);
+    return n_dims <= max_skipped_dimensions &&
+           scan.bytes(n_dims * sizeof(std::int64_t), skipped, tensor.name);
   }
   tensor.n_dims = n_dims;
   for (std::uint32_t d = 0; d < n_dims; ++d) {
@@ -78,7 +79,7 @@ void measure(Scan& scan, Tensor& tensor) {
   bool wraps = false;
   for (const std::uint64_t extent : tensor.dimensions())
     wraps |= __builtin_mul_overflow(elements, extent, &elements);
-  if (!wraps && elements <= kMaxElements) {
+  if (!wraps && elements <= max_elements) {
     tensor.elements = elements;
     if (tensor.type == nullptr) return;
     if (tensor.shape[0] % tensor.type->block_elements != 0) {
@@ -99,7 +100,7 @@ void measure(Scan& scan, Tensor& tensor) {
 bool read_tensor(Scan& scan, Tensor& tensor) {
   bool usable = false;
   tensor.info_offset = scan.in.position();
-  if (!scan.string(tensor.name, kHeader, "the name of a tensor")) return false;
+  if (!scan.string(tensor.name, header_place, "the name of a tensor")) return false;
   check_tensor_name(scan, tensor);
   if (!read_shape(scan, tensor, usable) || !read_type(scan, tensor)) return false;
   if (!scan.number(tensor.offset, tensor.name)) return false;
@@ -174,7 +175,7 @@ void find_duplicate_tensors(Report& report) {
 
 bool read_entries(Scan& scan, std::uint64_t count) {
   for (std::uint64_t i = 0; i < count; ++i) {
-    scan.least_after = (count - i - 1) * kLeastTensorBytes;
+    scan.least_after = (count - i - 1) * least_tensor_bytes;
     Tensor tensor;
     if (!read_tensor(scan, tensor)) return false;
     scan.report.header.tensors.push_back(tensor);

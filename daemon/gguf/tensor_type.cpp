@@ -6,7 +6,7 @@
 namespace ggufd::gguf {
 namespace {
 
-constexpr auto kTypes = std::to_array<TensorType>({
+constexpr auto type_table = std::to_array<TensorType>({
     {0, "f32", 1, 4},         {1, "f16", 1, 2},         {2, "q4_0", 32, 18},      {3, "q4_1", 32, 20},
     {6, "q5_0", 32, 22},      {7, "q5_1", 32, 24},      {8, "q8_0", 32, 34},      {9, "q8_1", 32, 36},
     {10, "q2_K", 256, 84},    {11, "q3_K", 256, 110},   {12, "q4_K", 256, 144},   {13, "q5_K", 256, 176},
@@ -23,7 +23,7 @@ struct RemovedType {
   std::string_view name;
 };
 
-constexpr auto kRemoved = std::to_array<RemovedType>({
+constexpr auto removed_types = std::to_array<RemovedType>({
     {4, "q4_2"},
     {5, "q4_3"},
     {31, "q4_0_4_4"},
@@ -34,29 +34,29 @@ constexpr auto kRemoved = std::to_array<RemovedType>({
     {38, "iq4_nl_8_8"},
 });
 
-constexpr auto kCacheTypes =
+constexpr auto cache_types =
     std::to_array<std::string_view>({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"});
 
 }  // namespace
 
 const TensorType* tensor_type(std::uint32_t id) {
-  const auto* found = std::ranges::lower_bound(kTypes, id, {}, &TensorType::id);
-  return found != kTypes.end() && found->id == id ? found : nullptr;
+  const auto* found = std::ranges::lower_bound(type_table, id, {}, &TensorType::id);
+  return found != type_table.end() && found->id == id ? found : nullptr;
 }
 
 const TensorType* tensor_type(std::string_view name) {
-  const auto* found = std::ranges::find(kTypes, name, &TensorType::name);
-  return found != kTypes.end() ? found : nullptr;
+  const auto* found = std::ranges::find(type_table, name, &TensorType::name);
+  return found != type_table.end() ? found : nullptr;
 }
 
 std::optional<std::string_view> removed_tensor_type(std::uint32_t id) {
-  const auto* found = std::ranges::find(kRemoved, id, &RemovedType::id);
-  if (found == kRemoved.end()) return std::nullopt;
+  const auto* found = std::ranges::find(removed_types, id, &RemovedType::id);
+  if (found == removed_types.end()) return std::nullopt;
   return found->name;
 }
 
 const TensorType* cache_type(std::string_view name) {
-  return std::ranges::find(kCacheTypes, name) != kCacheTypes.end() ? tensor_type(name) : nullptr;
+  return std::ranges::find(cache_types, name) != cache_types.end() ? tensor_type(name) : nullptr;
 }
 
 std::optional<std::uint64_t> row_bytes(const TensorType& type, std::uint64_t elements) {

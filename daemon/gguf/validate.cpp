@@ -20,7 +20,7 @@ struct TypedKey {
 
 // Keys of every model that are read by name, here or by an engine. Types from ggml's docs/gguf.md and
 // llama.cpp.
-constexpr auto kGeneralKeys = std::to_array<TypedKey>({
+constexpr auto general_keys = std::to_array<TypedKey>({
     {"general.architecture", ValueType::string},
     {"general.type", ValueType::string},
     {"general.name", ValueType::string},
@@ -42,7 +42,7 @@ constexpr auto kGeneralKeys = std::to_array<TypedKey>({
 });
 
 // Keys after "<architecture>."; all u32.
-constexpr auto kModelKeys = std::to_array<std::string_view>({
+constexpr auto model_keys = std::to_array<std::string_view>({
     "block_count",
     "context_length",
     "embedding_length",
@@ -52,7 +52,7 @@ constexpr auto kModelKeys = std::to_array<std::string_view>({
 });
 
 // Without these no engine loads a model of an architecture that we know.
-constexpr auto kRequiredModelKeys =
+constexpr auto required_model_keys =
     std::to_array<std::string_view>({"block_count", "context_length", "embedding_length"});
 
 void check_type(const Key& key, ValueType expected, Defects& defects) {
@@ -62,10 +62,10 @@ void check_type(const Key& key, ValueType expected, Defects& defects) {
 }
 
 void check_types(const Header& header, Defects& defects) {
-  for (const TypedKey& known : kGeneralKeys) {
+  for (const TypedKey& known : general_keys) {
     if (const Key* key = header.find_key(known.name)) check_type(*key, known.type, defects);
   }
-  for (const std::string_view suffix : kModelKeys) {
+  for (const std::string_view suffix : model_keys) {
     if (const Key* key = header.find_key(header.model_key(suffix))) check_type(*key, ValueType::u32, defects);
   }
 }
@@ -86,7 +86,7 @@ void check_required(const Header& header, Defects& defects) {
   const auto type = header.find<std::string_view>("general.type");
   const bool is_model = type && type->value_or("model") == "model";
   if (!is_model || find_architecture(header.architecture()) == nullptr) return;
-  for (const std::string_view suffix : kRequiredModelKeys) require(header.model_key(suffix));
+  for (const std::string_view suffix : required_model_keys) require(header.model_key(suffix));
 }
 
 void check_limit(const Header& header, std::string_view suffix, std::uint32_t limit, Defects& defects) {
@@ -106,15 +106,15 @@ void check_architecture(const Header& header, Defects& defects) {
   const Key* key = header.find_key("general.architecture");
   if (key == nullptr || key->value.type() != ValueType::string || !header.architecture().empty()) return;
   defects.add(DefectCode::bad_value, key->name, key->offset, "key {} is empty or longer than {} bytes",
-              key->name, kMaxArchitectureBytes);
+              key->name, max_architecture_bytes);
 }
 
 void check_model(const Header& header, Defects& defects) {
   check_architecture(header, defects);
-  check_limit(header, "block_count", kMaxLayers, defects);
-  check_limit(header, "expert_count", kMaxExperts, defects);
+  check_limit(header, "block_count", max_layers, defects);
+  check_limit(header, "expert_count", max_experts, defects);
   if (find_architecture(header.architecture()) != nullptr) {
-    for (const std::string_view suffix : kRequiredModelKeys) check_positive(header, suffix, defects);
+    for (const std::string_view suffix : required_model_keys) check_positive(header, suffix, defects);
   }
   const auto experts = header.find<std::uint32_t>(header.model_key("expert_count"));
   const Key* used = header.find_key(header.model_key("expert_used_count"));

@@ -5,8 +5,8 @@
 namespace ggufd::gguf {
 
 std::size_t scalar_bytes(ValueType type) {
-  static constexpr std::array<std::size_t, 13> kBytes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-  return kBytes.at(static_cast<std::size_t>(type));
+  static constexpr std::array<std::size_t, 13> byte_count = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  return byte_count.at(static_cast<std::size_t>(type));
 }
 
 std::optional<std::string_view> StringArray::at(std::uint64_t index) const {

@@ -39,35 +39,35 @@ enum class ValueType : std::uint8_t {
 std::size_t scalar_bytes(ValueType type);
 
 template <class T>
-inline constexpr std::optional<ValueType> kValueTypeOf = std::nullopt;
+inline constexpr std::optional<ValueType> value_type_of = std::nullopt;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::uint8_t> = ValueType::u8;
+inline constexpr std::optional<ValueType> value_type_of<std::uint8_t> = ValueType::u8;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::int8_t> = ValueType::i8;
+inline constexpr std::optional<ValueType> value_type_of<std::int8_t> = ValueType::i8;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::uint16_t> = ValueType::u16;
+inline constexpr std::optional<ValueType> value_type_of<std::uint16_t> = ValueType::u16;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::int16_t> = ValueType::i16;
+inline constexpr std::optional<ValueType> value_type_of<std::int16_t> = ValueType::i16;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::uint32_t> = ValueType::u32;
+inline constexpr std::optional<ValueType> value_type_of<std::uint32_t> = ValueType::u32;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::int32_t> = ValueType::i32;
+inline constexpr std::optional<ValueType> value_type_of<std::int32_t> = ValueType::i32;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<float> = ValueType::f32;
+inline constexpr std::optional<ValueType> value_type_of<float> = ValueType::f32;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<bool> = ValueType::boolean;
+inline constexpr std::optional<ValueType> value_type_of<bool> = ValueType::boolean;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::string_view> = ValueType::string;
+inline constexpr std::optional<ValueType> value_type_of<std::string_view> = ValueType::string;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::uint64_t> = ValueType::u64;
+inline constexpr std::optional<ValueType> value_type_of<std::uint64_t> = ValueType::u64;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<std::int64_t> = ValueType::i64;
+inline constexpr std::optional<ValueType> value_type_of<std::int64_t> = ValueType::i64;
 template <>
-inline constexpr std::optional<ValueType> kValueTypeOf<double> = ValueType::f64;
+inline constexpr std::optional<ValueType> value_type_of<double> = ValueType::f64;
 
 // A C++ type that one value type is read as.
 template <class T>
-concept GgufValue = kValueTypeOf<T>.has_value();
+concept GgufValue = value_type_of<T>.has_value();
 
 // The strings of an array, one after the other; each step reads one length. The payload was checked when the
 // file was read: every length lies within it.
@@ -141,7 +141,7 @@ class Value {
   // The value, where it has exactly that type.
   template <GgufValue T>
   std::optional<T> as() const {
-    if (type_ != *kValueTypeOf<T>) return std::nullopt;
+    if (type_ != *value_type_of<T>) return std::nullopt;
     if constexpr (std::same_as<T, std::string_view>) {
       return std::string_view(reinterpret_cast<const char*>(data_.data()), data_.size());
     } else {
@@ -153,7 +153,7 @@ class Value {
   template <GgufValue T>
     requires(!std::same_as<T, std::string_view>)
   std::optional<T> element(std::uint64_t index) const {
-    if (!is_array_of(*kValueTypeOf<T>) || index >= count_) return std::nullopt;
+    if (!is_array_of(*value_type_of<T>) || index >= count_) return std::nullopt;
     return load<T>(static_cast<std::size_t>(index) * sizeof(T));
   }
 

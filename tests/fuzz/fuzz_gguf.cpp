@@ -44,7 +44,7 @@ std::uint64_t touch(const gguf::Header& header) {
 
 void check(const gguf::Report& report, std::size_t given, std::uint64_t file_bytes) {
   require(report.needs_bytes == 0 || (report.needs_bytes > given && report.needs_bytes <= file_bytes));
-  require(report.defects.list().size() <= gguf::Defects::kLimit);
+  require(report.defects.list().size() <= gguf::Defects::limit);
   require(report.defects.found() >= report.defects.list().size());
   if (report.sound()) {
     require(report.header.end_of_data <= file_bytes || report.header.tensors.empty());
@@ -62,11 +62,11 @@ void plan(const gguf::Header& header) {
       const auto planned = gguf::plan_memory(header, settings);
       if (!planned) continue;
       require(planned->kv.has_value() == planned->kv_unknown.empty());
-      require(planned->n_ctx % gguf::kContextMultiple == 0);
+      require(planned->n_ctx % gguf::context_multiple == 0);
     }
   }
   const auto largest = gguf::largest_n_ctx(header, {}, std::uint64_t{1} << 34);
-  require(!largest || *largest % gguf::kContextMultiple == 0);
+  require(!largest || *largest % gguf::context_multiple == 0);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 using gguf::ValueType;
 using Bytes = GgufBuilder::Bytes;
 
-constexpr std::uint64_t kSliceBlocks = 32 * 1024;
+constexpr std::uint64_t slice_blocks = 32 * 1024;
 
 // SplitMix64's output function (Steele, Lea, Flood 2014): the n-th number needs none before it.
 std::uint64_t noise(std::uint64_t seed, std::uint64_t n) {
@@ -185,8 +185,8 @@ void GgufBuilder::each_slice(const std::function<void(std::span<const std::byte>
     const Data& data = data_[i];
     const std::uint64_t seed = noise(seed_, i);
     const std::uint64_t blocks = data.bytes / data.type->block_bytes;
-    for (std::uint64_t first = 0; first < blocks; first += kSliceBlocks) {
-      const std::uint64_t count = std::min(kSliceBlocks, blocks - first);
+    for (std::uint64_t first = 0; first < blocks; first += slice_blocks) {
+      const std::uint64_t count = std::min(slice_blocks, blocks - first);
       slice.resize(count * data.type->block_bytes);
       for (std::uint64_t b = 0; b < count; ++b) {
         fill_block(*data.type, seed, first + b,
@@ -230,8 +230,8 @@ struct LlamaSize {
   std::uint64_t vocab;
 };
 
-constexpr std::uint64_t kHeadElements = 32;
-constexpr std::uint64_t kQueriesPerKey = 2;
+constexpr std::uint64_t head_elements = 32;
+constexpr std::uint64_t queries_per_key = 2;
 
 std::uint64_t q8_bytes(std::uint64_t elements) {
   return elements / 32 * 34;
@@ -242,7 +242,7 @@ std::uint64_t embedding_bytes(const LlamaSize& size) {
 }
 
 std::uint64_t layer_bytes(const LlamaSize& size) {
-  const std::uint64_t attention = size.embd * size.embd * 2 + size.embd * size.embd / kQueriesPerKey * 2;
+  const std::uint64_t attention = size.embd * size.embd * 2 + size.embd * size.embd / queries_per_key * 2;
   return q8_bytes(attention + 3 * size.embd * size.ffn) + 2 * size.embd * 4;
 }
 
@@ -304,17 +304,22 @@ std::vector<std::string> gpt2_tokens(std::uint64_t count, std::vector<std::strin
   return tokens;
 }
 
-enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6 };  // llama.cpp's numbers
+enum TokenType : std::int32_t {
+  normal_type = 1,
+  unknown_type = 2,
+  control_type = 3,
+  byte_type = 6
+};  // llama.cpp's numbers
 
 void add_llama_tokenizer(GgufBuilder& file, std::uint64_t count) {
   const auto tokens = llama_tokens(count);
   std::vector<float> scores(tokens.size(), 0.0F);
-  std::vector<std::int32_t> types(tokens.size(), kNormal);
-  types[0] = kUnknown;
-  types[1] = types[2] = kControl;
+  std::vector<std::int32_t> types(tokens.size(), normal_type);
+  types[0] = unknown_type;
+  types[1] = types[2] = control_type;
   for (std::size_t i = 3; i < tokens.size(); ++i) {
     if (i < 3 + 256)
-      types[i] = kByte;
+      types[i] = byte_type;
     else
       scores[i] = -static_cast<float>(i - 3 - 256);
   }
@@ -330,8 +335,8 @@ void add_llama_tokenizer(GgufBuilder& file, std::uint64_t count) {
 void add_gpt2_tokenizer(GgufBuilder& file, std::uint64_t count) {
   std::vector<std::string> merges;
   const auto tokens = gpt2_tokens(count, merges);
-  std::vector<std::int32_t> types(tokens.size(), kNormal);
-  types.back() = kControl;
+  std::vector<std::int32_t> types(tokens.size(), normal_type);
+  types.back() = control_type;
   const auto end_of_text = static_cast<std::uint32_t>(tokens.size() - 1);
   file.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", "default");
   file.add_strings("tokenizer.ggml.tokens", tokens);
@@ -347,15 +352,15 @@ void add_llama_keys(GgufBuilder& file, const LlamaOptions& options, const LlamaS
   file.add("general.file_type", std::uint32_t{7}).add("general.quantization_version", std::uint32_t{2});
   file.add("llama.block_count", u32(size.layers)).add("llama.context_length", options.n_ctx);
   file.add("llama.embedding_length", u32(size.embd)).add("llama.feed_forward_length", u32(size.ffn));
-  file.add("llama.attention.head_count", u32(size.embd / kHeadElements));
-  file.add("llama.attention.head_count_kv", u32(size.embd / kHeadElements / kQueriesPerKey));
+  file.add("llama.attention.head_count", u32(size.embd / head_elements));
+  file.add("llama.attention.head_count_kv", u32(size.embd / head_elements / queries_per_key));
   file.add("llama.attention.layer_norm_rms_epsilon", 1e-5F).add("llama.rope.freq_base", 10000.0F);
-  file.add("llama.rope.dimension_count", u32(kHeadElements)).add("llama.vocab_size", u32(size.vocab));
+  file.add("llama.rope.dimension_count", u32(head_elements)).add("llama.vocab_size", u32(size.vocab));
 }
 
 void add_llama_layer(GgufBuilder& file, std::uint64_t layer, const LlamaSize& size) {
   const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}.weight", layer, part); };
-  const std::uint64_t kv = size.embd / kQueriesPerKey;
+  const std::uint64_t kv = size.embd / queries_per_key;
   file.tensor(name("attn_norm"), "f32", {size.embd}).tensor(name("attn_q"), "q8_0", {size.embd, size.embd});
   file.tensor(name("attn_k"), "q8_0", {size.embd, kv}).tensor(name("attn_v"), "q8_0", {size.embd, kv});
   file.tensor(name("attn_output"), "q8_0", {size.embd, size.embd})

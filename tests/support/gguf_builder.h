@@ -27,7 +27,7 @@ class GgufBuilder {
   template <class T>
     requires(gguf::GgufValue<T> && !std::same_as<T, std::string_view>)
   GgufBuilder& add(std::string_view key, T value) {
-    begin_key(key, *gguf::kValueTypeOf<T>);
+    begin_key(key, *gguf::value_type_of<T>);
     put(value);
     return *this;
   }
@@ -37,7 +37,7 @@ class GgufBuilder {
   template <class T>
     requires(gguf::GgufValue<T> && !std::same_as<T, std::string_view>)
   GgufBuilder& add_array(std::string_view key, std::span<const T> values) {
-    begin_array(key, *gguf::kValueTypeOf<T>, values.size());
+    begin_array(key, *gguf::value_type_of<T>, values.size());
     for (const T value : values) put(value);
     return *this;
   }

@@ -16,7 +16,7 @@ namespace {
 using ggufd::test::GgufBuilder;
 
 // Each makes a sound file into one that must be refused.
-const std::map<std::string, std::function<void(GgufBuilder&)>> kDamages = {
+const std::map<std::string, std::function<void(GgufBuilder&)>> damage_kinds = {
     {"magic", [](GgufBuilder& file) { file.magic("<htm"); }},
     {"version-1", [](GgufBuilder& file) { file.version(1); }},
     {"big-endian", [](GgufBuilder& file) { file.version(0x03000000); }},
@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   std::uint64_t size_mb = 0;
   ggufd::test::LlamaOptions options;
   std::string damages = "truncate";
-  for (const auto& [name, change] : kDamages) damages += ", " + name;
+  for (const auto& [name, change] : damage_kinds) damages += ", " + name;
   app.add_option("OUT", out, "the file to write")->required();
   app.add_option("--size-mb", size_mb, "about how many megabytes (10^6 bytes); as small as possible without");
   app.add_option("--seed", options.seed, "other bytes of the same shape");
@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
   app.add_option("--tokenizer", tokenizer, "llama or gpt2")->check(CLI::IsMember({"llama", "gpt2"}));
   app.add_option("--damage", damage, "one of " + damages);
   CLI11_PARSE(app, argc, argv);
-  if (!damage.empty() && damage != "truncate" && !kDamages.contains(damage)) {
+  if (!damage.empty() && damage != "truncate" && !damage_kinds.contains(damage)) {
     std::fprintf(stderr, "make_gguf: no damage is called %s; there are %s\n", damage.c_str(),
                  damages.c_str());
     return 64;
@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
   options.target_bytes = size_mb * 1000 * 1000;
   options.gpt2_tokenizer = tokenizer == "gpt2";
   GgufBuilder file = ggufd::test::llama_model(options);
-  if (const auto found = kDamages.find(damage); found != kDamages.end()) found->second(file);
+  if (const auto found = damage_kinds.find(damage); found != damage_kinds.end()) found->second(file);
   if (const auto written = file.write(out); !written) {
     std::fprintf(stderr, "make_gguf: %s\n", written.error().message.c_str());
     return 1;

@@ -70,8 +70,8 @@ TEST_CASE("an absent key is nothing to find and an error to get") {
 }
 
 TEST_CASE("a bad byte for a bool is still a bool to look at") {
-  constexpr std::byte kTwo[] = {std::byte{2}};
-  const Opened opened(GgufBuilder().raw_key("flag", 7, kTwo));
+  constexpr std::byte two[] = {std::byte{2}};
+  const Opened opened(GgufBuilder().raw_key("flag", 7, two));
   CHECK(!opened.report.sound());
   CHECK(opened.header().get<bool>("flag") == true);
 }

@@ -12,10 +12,10 @@ namespace {
 
 using gguf::MemorySettings;
 
-constexpr double kMiB = 1024.0 * 1024.0;
+constexpr double bytes_of_a_mib = 1024.0 * 1024.0;
 
 double mib(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / kMiB;
+  return static_cast<double>(bytes) / bytes_of_a_mib;
 }
 
 gguf::KvPlan kv_of(const ModelHeader& model, const MemorySettings& settings) {

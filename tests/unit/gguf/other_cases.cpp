@@ -10,8 +10,8 @@ namespace {
 using gguf::DefectCode;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::uint32_t kF32 = 0;
-constexpr std::uint32_t kQ8 = 8;
+constexpr std::uint32_t f32 = 0;
+constexpr std::uint32_t q8 = 8;
 
 GgufBuilder bare() {
   GgufBuilder file;
@@ -47,7 +47,7 @@ std::vector<DefectCase> headers() {
 }
 
 std::vector<DefectCase> keys() {
-  constexpr std::array<std::byte, 1> kTwo = {std::byte{2}};
+  constexpr std::array<std::byte, 1> two = {std::byte{2}};
   GgufBuilder bools = bare();
   bools.array_header("test.flags", 7, 0);
   return {
@@ -57,12 +57,12 @@ std::vector<DefectCase> keys() {
       whole("a key twice", DefectCode::duplicate_key, "general.architecture",
             bare().add("general.architecture", "test").build()),
       whole("a value of type 13", DefectCode::unknown_value_type, "test.odd",
-            bare().raw_key("test.odd", 13, kTwo).build()),
+            bare().raw_key("test.odd", 13, two).build()),
       whole("an array of type 99", DefectCode::unknown_value_type, "test.odd",
             bare().array_header("test.odd", 99, 0).build()),
       whole("an array of arrays", DefectCode::nested_array, "test.nested",
             bare().array_header("test.nested", 9, 1).build()),
-      whole("a bool of 2", DefectCode::bad_bool, "test.flag", bare().raw_key("test.flag", 7, kTwo).build()),
+      whole("a bool of 2", DefectCode::bad_bool, "test.flag", bare().raw_key("test.flag", 7, two).build()),
       whole("alignment that is no power of two", DefectCode::bad_alignment, "general.alignment",
             bare().add("general.alignment", std::uint32_t{48}).build()),
       whole("alignment of 2^31", DefectCode::bad_alignment, "general.alignment",
@@ -85,47 +85,44 @@ std::vector<DefectCase> tensors() {
       whole("a tensor twice", DefectCode::duplicate_tensor, "t",
             bare().tensor("t", "f32", {8}).tensor("t", "f32", {8}).build()),
       whole("no dimensions", DefectCode::bad_dimension_count, "t",
-            bare().raw_tensor("t", 0, {}, kF32, 0).build()),
+            bare().raw_tensor("t", 0, {}, f32, 0).build()),
       whole("2^32-1 dimensions", DefectCode::bad_dimension_count, "t",
-            bare().raw_tensor("t", UINT32_MAX, {8}, kF32, 0).build()),
+            bare().raw_tensor("t", UINT32_MAX, {8}, f32, 0).build()),
       whole("a dimension of 0", DefectCode::bad_dimension, "t",
-            bare().raw_tensor("t", 2, {8, 0}, kF32, 0).build()),
+            bare().raw_tensor("t", 2, {8, 0}, f32, 0).build()),
       whole("a negative dimension", DefectCode::bad_dimension, "t",
-            bare().raw_tensor("t", 1, {UINT64_MAX}, kF32, 0).build()),
-      whole("half a block", DefectCode::partial_block, "t", bare().raw_tensor("t", 1, {48}, kQ8, 0).build()),
+            bare().raw_tensor("t", 1, {UINT64_MAX}, f32, 0).build()),
+      whole("half a block", DefectCode::partial_block, "t", bare().raw_tensor("t", 1, {48}, q8, 0).build()),
       whole("a removed type", DefectCode::removed_tensor_type, "t",
             bare().raw_tensor("t", 1, {32}, 4, 0).build()),
       whole("an unknown type", DefectCode::unknown_tensor_type, "t",
             bare().raw_tensor("t", 1, {32}, 99, 0).build()),
-      whole("a gap between tensors", DefectCode::bad_tensor_offset, "b",
-            bare()
-                .tensor("a", "f32", {8})
-                .raw_tensor("b", 1, {0x1}, kF32, 64)
-                .tensor("c", "f32", {64})
-                .build()),
+      whole(
+          "a gap between tensors", DefectCode::bad_tensor_offset, "b",
+          bare().tensor("a", "f32", {8}).raw_tensor("b", 1, {0x1}, f32, 64).tensor("c", "f32", {64}).build()),
       whole("an offset that is not aligned", DefectCode::bad_tensor_offset, "b",
             bare()
                 .raw_tensor("odd", 1, {32}, 99, 0)
-                .raw_tensor("b", 1, {1}, kF32, 4)
+                .raw_tensor("b", 1, {1}, f32, 4)
                 .tensor("c", "f32", {64})
                 .build()),
       whole("an offset that wraps", DefectCode::tensor_outside_file, "t",
-            bare().raw_tensor("t", 1, {8}, kF32, UINT64_MAX - 31).build()),
+            bare().raw_tensor("t", 1, {8}, f32, UINT64_MAX - 31).build()),
   };
 }
 
 std::vector<DefectCase> tokenizers() {
-  constexpr std::string_view kScores = "tokenizer.ggml.scores";
-  constexpr std::string_view kTypes = "tokenizer.ggml.token_type";
+  constexpr std::string_view scores_key = "tokenizer.ggml.scores";
+  constexpr std::string_view token_type_key = "tokenizer.ggml.token_type";
   return {
-      whole("scores that are no floats", DefectCode::wrong_type, kScores,
-            with_tokens().add_array<std::int32_t>(kScores, {1, 2, 3}).build()),
-      whole("token types that are no integers", DefectCode::wrong_type, kTypes,
-            with_tokens().add_array<float>(kTypes, {1, 2, 3}).build()),
-      whole("too few scores", DefectCode::wrong_length, kScores,
-            with_tokens().add_array<float>(kScores, {1, 2}).build()),
-      whole("too many token types", DefectCode::wrong_length, kTypes,
-            with_tokens().add_array<std::int32_t>(kTypes, {1, 2, 3, 4}).build()),
+      whole("scores that are no floats", DefectCode::wrong_type, scores_key,
+            with_tokens().add_array<std::int32_t>(scores_key, {1, 2, 3}).build()),
+      whole("token types that are no integers", DefectCode::wrong_type, token_type_key,
+            with_tokens().add_array<float>(token_type_key, {1, 2, 3}).build()),
+      whole("too few scores", DefectCode::wrong_length, scores_key,
+            with_tokens().add_array<float>(scores_key, {1, 2}).build()),
+      whole("too many token types", DefectCode::wrong_length, token_type_key,
+            with_tokens().add_array<std::int32_t>(token_type_key, {1, 2, 3, 4}).build()),
       whole("tokens that are no strings", DefectCode::wrong_type, "tokenizer.ggml.tokens",
             bare().add_array<std::uint32_t>("tokenizer.ggml.tokens", {1}).build()),
       whole("tokens that are no array", DefectCode::wrong_type, "tokenizer.ggml.tokens",

@@ -10,9 +10,9 @@ namespace {
 using gguf::DefectCode;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::uint64_t kAll = UINT64_MAX;
-constexpr std::uint32_t kF32 = 0;
-constexpr std::uint32_t kI8 = 24;
+constexpr std::uint64_t all_ones = UINT64_MAX;
+constexpr std::uint32_t f32 = 0;
+constexpr std::uint32_t i8 = 24;
 
 GgufBuilder model() {
   return llama_model();
@@ -47,13 +47,13 @@ Bytes ends_within_array() {
 std::vector<DefectCase> counts_and_lengths() {
   std::vector<DefectCase> cases;
   cases.push_back(whole("CVE-2024-21825 array count times element size wraps", DefectCode::array_too_long,
-                        "test.array", bare().array_header("test.array", 10, kAll / 8 + 2).build()));
+                        "test.array", bare().array_header("test.array", 10, all_ones / 8 + 2).build()));
   cases.push_back(whole("CVE-2024-21836 tensor count times struct size wraps", DefectCode::count_beyond_file,
-                        "header", model().claim_tensors(kAll / 100).build()));
+                        "header", model().claim_tensors(all_ones / 100).build()));
   cases.push_back(whole("CVE-2024-23605 key count times struct size wraps", DefectCode::count_beyond_file,
-                        "header", model().claim_keys(kAll / 100).build()));
+                        "header", model().claim_keys(all_ones / 100).build()));
   cases.push_back(whole("CVE-2024-23496 string length of 2^64-1", DefectCode::string_too_long, "test.text",
-                        bare().add_with_length("test.text", "short", kAll).build()));
+                        bare().add_with_length("test.text", "short", all_ones).build()));
   cases.push_back(whole("CVE-2024-32878 read fails within an array", DefectCode::truncated, "test.words",
                         ends_within_array()));
   Bytes huge_token = bare().array_header("tokenizer.ggml.tokens", 8, 1).align_to(1).header();
@@ -77,30 +77,30 @@ std::vector<DefectCase> tensors() {
   std::vector<DefectCase> cases;
   const std::uint64_t half = std::uint64_t{1} << 62;
   cases.push_back(whole("CVE-2024-21802 more than 4 dimensions", DefectCode::bad_dimension_count, "t",
-                        bare().raw_tensor("t", 5, {1, 1, 1, 1, 1}, kF32, 0).build()));
+                        bare().raw_tensor("t", 5, {1, 1, 1, 1, 1}, f32, 0).build()));
   cases.push_back(whole("CVE-2024-41130 name of the second tensor cannot be read",
                         DefectCode::length_beyond_file, "header",
                         bare().tensor("first", "f32", {8}).raw_tensor_name("second", 1 << 16).build()));
   cases.push_back(whole("CVE-2025-53630 sum of padded sizes wraps", DefectCode::data_size_overflow, "d",
                         bare()
-                            .raw_tensor("a", 1, {half}, kI8, 0)
-                            .raw_tensor("b", 1, {half}, kI8, half)
-                            .raw_tensor("c", 1, {half}, kI8, 2 * half)
-                            .raw_tensor("d", 1, {half}, kI8, 3 * half)
+                            .raw_tensor("a", 1, {half}, i8, 0)
+                            .raw_tensor("b", 1, {half}, i8, half)
+                            .raw_tensor("c", 1, {half}, i8, 2 * half)
+                            .raw_tensor("d", 1, {half}, i8, 3 * half)
                             .build()));
   cases.push_back(whole("CVE-2026-27940 two huge tensors of bytes", DefectCode::tensor_outside_file, "a",
                         bare()
-                            .raw_tensor("a", 1, {2 * half - 64}, kI8, 0)
-                            .raw_tensor("b", 1, {2 * half - 64}, kI8, 2 * half - 64)
+                            .raw_tensor("a", 1, {2 * half - 64}, i8, 0)
+                            .raw_tensor("b", 1, {2 * half - 64}, i8, 2 * half - 64)
                             .build()));
   cases.push_back(whole("CVE-2026-33298 dimensions that multiply to a small number",
                         DefectCode::tensor_too_large, "t",
-                        bare().raw_tensor("t", 3, {half, 4, 1}, kF32, 0).build()));
+                        bare().raw_tensor("t", 3, {half, 4, 1}, f32, 0).build()));
   cases.push_back(
       whole("a shape of 2^32 by 2^32, which wraps to nothing", DefectCode::tensor_too_large, "t",
-            bare().raw_tensor("t", 2, {std::uint64_t{1} << 32, std::uint64_t{1} << 32}, kF32, 0).build()));
+            bare().raw_tensor("t", 2, {std::uint64_t{1} << 32, std::uint64_t{1} << 32}, f32, 0).build()));
   cases.push_back(whole("CVE-2026-7482 tensor beyond the end of the file", DefectCode::tensor_outside_file,
-                        "t", bare().raw_tensor("t", 1, {1024}, kF32, 0).build()));
+                        "t", bare().raw_tensor("t", 1, {1024}, f32, 0).build()));
   return cases;
 }
 
@@ -132,7 +132,7 @@ std::vector<DefectCase> meaning() {
     return bytes;
   }()));
   cases.push_back(whole("header cut within its last field", DefectCode::truncated, "t",
-                        cut(bare().align_to(1).raw_tensor("t", 1, {8}, kF32, 0), 3)));
+                        cut(bare().align_to(1).raw_tensor("t", 1, {8}, f32, 0), 3)));
   return cases;
 }
 

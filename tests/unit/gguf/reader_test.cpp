@@ -125,7 +125,7 @@ TEST_CASE("findings beyond the limit are counted, not kept") {
   for (int i = 0; i < 500; ++i) file.add("", std::uint8_t{1});
   const auto bytes = file.build();
   const gguf::Report report = gguf::read(bytes, bytes.size());
-  CHECK(report.defects.list().size() == gguf::Defects::kLimit);
+  CHECK(report.defects.list().size() == gguf::Defects::limit);
   CHECK(report.defects.found() == 500 + 499);  // each without a name, all but one a duplicate
 }
 
