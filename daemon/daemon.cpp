@@ -15,6 +15,8 @@ namespace {
 
 // How long a subscriber that does not read may keep a daemon that has nothing else left to do.
 constexpr std::uint64_t close_limit_ms = 1000;
+// Some send a stop to the process and to its group (`timeout` does): two signals this close together are one wish.
+constexpr std::uint64_t same_stop_ms = 50;
 
 bool is_socket_of_a_model(const std::string& name) {
   const bool is_public = name == "infer.sock" || name.starts_with("infer.");
@@ -103,6 +105,7 @@ std::expected<void, StartError> Daemon::open_admin_socket() {
 
 void Daemon::on_stop_signal() {
   if (!is_draining_) return drain();
+  if (loop_.now_ms() - draining_since_ms_ < same_stop_ms) return;
   // Asked twice: at once, whatever is under way. The store is safe at any moment.
   spdlog::warn("stopping at once");
   remove_left_over_sockets(services_.runtime_folder);
@@ -113,6 +116,7 @@ void Daemon::on_stop_signal() {
 
 void Daemon::drain() {
   if (std::exchange(is_draining_, true)) return;
+  draining_since_ms_ = loop_.now_ms();
   spdlog::info("draining");
   log_.publish(status::Draining{});
   models_.unload_all([this] { close(); });

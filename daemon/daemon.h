@@ -69,6 +69,7 @@ class Daemon {
   loop::Signal on_interrupt_;
   loop::Signal on_hang_up_;
   bool is_draining_ = false;
+  std::uint64_t draining_since_ms_ = 0;  // of the loop's clock
 };
 
 }  // namespace ggufd

@@ -219,7 +219,7 @@ std::string live_line(const Description& d, std::size_t subject_columns, std::si
   add(cut(d.subject, room, style.ellipsis()), Colour::bold);
   if (own_columns < subject_columns) add(std::string(subject_columns - own_columns, ' '), Colour::plain);
   if (layout.has_label) gap(), add(d.label, d.colour);
-  if (layout.bar_columns > 0) gap(), add(bar(*d.fraction, layout.bar_columns, style), d.colour);
+  if (d.fraction && layout.bar_columns > 0) gap(), add(bar(*d.fraction, layout.bar_columns, style), d.colour);
   if (d.fraction) gap(), add(percentage(*d.fraction), Colour::plain);
   for (std::size_t i = 0; i < layout.detail_count; ++i) gap(), add(d.details[i], Colour::plain);
   return line;

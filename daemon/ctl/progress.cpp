@@ -1,9 +1,9 @@
 #include "ctl/progress.h"
 
 #include <unistd.h>
-#include <csignal>
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 namespace ggufd::ctl {

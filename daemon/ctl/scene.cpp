@@ -75,6 +75,7 @@ std::vector<std::string> Scene::lines(std::size_t columns, std::size_t rows, con
     subject_columns = std::max(subject_columns, columns_of(row->description.subject));
   }
   std::vector<std::string> lines;
+  lines.reserve(shown.size() + 1);
   for (const Row* row : shown) lines.push_back(live_line(row->description, subject_columns, columns, style));
   if (hidden > 0) lines.push_back(cut(fmt::format("and {} more", hidden), columns, style.ellipsis()));
   return lines;

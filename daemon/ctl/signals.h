@@ -2,7 +2,6 @@
 #pragma once
 
 #include <csignal>
-
 #include <optional>
 
 namespace ggufd::ctl {

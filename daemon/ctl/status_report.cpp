@@ -105,6 +105,7 @@ std::string status_report(const answer::Status& status, bool in_detail, Timestam
   // Said where there is a choice.
   const auto marked = status.models.size() > 1 ? default_model_of(status) : std::nullopt;
   std::vector<std::vector<Cell>> rows;
+  rows.reserve(status.models.size());
   for (const auto& model : status.models) rows.push_back(row_of(model, model.name == marked, now));
   std::string out = table({{"MODEL", 0},
                            {"STATE", 0},

@@ -40,6 +40,7 @@ std::string table(const std::vector<Column>& titles, const std::vector<std::vect
                   std::size_t columns, const Style& style) {
   if (columns == 0) columns = std::numeric_limits<std::size_t>::max();
   std::vector<std::size_t> widths;
+  widths.reserve(titles.size());
   for (std::size_t i = 0; i < titles.size(); ++i) widths.push_back(widest(titles[i], i, rows));
   std::vector<std::size_t> shown(titles.size());
   std::iota(shown.begin(), shown.end(), std::size_t{0});
@@ -70,6 +71,7 @@ std::string table(const std::vector<Column>& titles, const std::vector<std::vect
     out.append(line).push_back('\n');
   };
   std::vector<Cell> heads;
+  heads.reserve(titles.size());
   for (const Column& title : titles) heads.push_back({title.title, Colour::dim});
   add_row(heads);
   for (const auto& row : rows) add_row(row);

@@ -66,7 +66,7 @@ class WaitVerb final : public Verb {
     if (problem) return session.report(*problem);
     if (end && !*end) context.complain(end->error().message);
     if (code) return *code;
-    if (code.error().kind == ClientError::Kind::timed_out && goal.is_known()) {
+    if (code.error().kind == ClientError::Kind::timed_out && goal.is_known() && timeout_s_) {
       context.complain(
           fmt::format("{} is not ready after {} s", goal.model().value_or("the model"), *timeout_s_));
       return failed;

@@ -118,7 +118,8 @@ TEST_CASE("live: a picture is drawn in place, and the cursor is back in the end"
     peer.send(event(3, status::Draining{}, {}));
   }));
   Child child(daemon, terminal, {"watch"});
-  CHECK(child.exit_code() == done);
+  const int code = child.exit_code();
+  CHECK(code == done);
   const std::string text = terminal.read_until(show_cursor);
   CHECK(contains(text, hide_cursor));
   CHECK(contains(text, "ggufd\x1b[0m  \x1b[33mdraining"));
@@ -130,18 +131,22 @@ TEST_CASE("live: Ctrl-C gives the cursor back and tells the signal") {
     PseudoTerminal terminal(60);
     const FakeDaemon daemon(half_way());
     Child child(daemon, terminal, {"watch"});
-    CHECK(contains(terminal.read_until("50%"), "█"));
+    const std::string picture = terminal.read_until("50%");
+    CHECK(contains(picture, "█"));
     child.signal_it(number);
-    CHECK(child.exit_code() == by_signal + number);
-    CHECK(terminal.read_until(show_cursor).ends_with(show_cursor));
+    const int code = child.exit_code();
+    CHECK(code == by_signal + number);
+    const std::string text = terminal.read_until(show_cursor);
+    CHECK(text.ends_with(show_cursor));
   }
 }
 
 TEST_CASE("live: a new size is drawn for at once") {
   PseudoTerminal terminal(60);
   const FakeDaemon daemon(half_way());
-  Child child(daemon, terminal, {"watch"});
-  CHECK(contains(terminal.read_until("50%"), "download"));
+  const Child child(daemon, terminal, {"watch"});
+  const std::string before = terminal.read_until("50%");
+  CHECK(contains(before, "download"));
   terminal.forget();
   terminal.resize(12);
   child.signal_it(SIGWINCH);
@@ -153,11 +158,12 @@ TEST_CASE("live: a new size is drawn for at once") {
 TEST_CASE("live: a stop gives the cursor back, and the picture comes again after it") {
   PseudoTerminal terminal(60);
   const FakeDaemon daemon(half_way());
-  Child child(daemon, terminal, {"watch"});
+  const Child child(daemon, terminal, {"watch"});
   terminal.read_until("50%");
   child.signal_it(SIGTSTP);
   child.wait_for_stop();
-  CHECK(contains(terminal.read_until(show_cursor), show_cursor));
+  const std::string before = terminal.read_until(show_cursor);
+  CHECK(contains(before, show_cursor));
   terminal.forget();
   child.signal_it(SIGCONT);
   const std::string text = terminal.read_until("50%");
@@ -171,7 +177,7 @@ TEST_CASE("live: warnings and errors stay above the picture") {
     peer.send(event(3, failure("a long sentence about what has gone wrong in the end")));
     peer.wait_for_end();
   }));
-  Child child(daemon, terminal, {"watch"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}});
+  const Child child(daemon, terminal, {"watch"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}});
   const std::string text = terminal.read_until("m  error");
   CHECK(contains(text, "m: warning: the disk is slow (slow)"));
   CHECK(contains(text, "m: error: a long sentence about what has gone wrong in the end (network)"));
@@ -188,7 +194,9 @@ TEST_CASE("live: NO_COLOR takes the colours, TERM=dumb the redrawing, another lo
   }
   PseudoTerminal dumb(60);
   const Child child(daemon, dumb, {"watch"}, {{"TERM", "dumb"}});
-  CHECK_FALSE(contains(dumb.read_until("left"), "\x1b"));
+  const std::string text = dumb.read_until("left");
+  CHECK(contains(text, "left"));
+  CHECK_FALSE(contains(text, "\x1b"));
 }
 
 TEST_CASE("live: twenty columns are enough for a picture and a table") {
@@ -196,7 +204,8 @@ TEST_CASE("live: twenty columns are enough for a picture and a table") {
   const FakeDaemon daemon(
       answering(status_of({model_status("a-model-with-a-long-name", ModelState::ready)})));
   Child child(daemon, terminal, {"status"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}, {"LANG", "C.UTF-8"}});
-  CHECK(child.exit_code() == done);
+  const int code = child.exit_code();
+  CHECK(code == done);
   const std::string text = terminal.read_until("ready");
   std::size_t begin = 0;
   while (begin < text.size()) {

@@ -4,9 +4,9 @@
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <csignal>
 
 #include <chrono>
+#include <csignal>
 #include <map>
 #include <string>
 #include <vector>
@@ -110,7 +110,8 @@ inline answer::Status status_of(std::vector<answer::ModelStatus> models, std::ui
 }
 
 // Answers `status`, then hands over to `rest` with the next request.
-inline FakeDaemon::Script answering(answer::Status status, std::function<void(Peer&, const Request&)> rest) {
+inline FakeDaemon::Script answering(const answer::Status& status,
+                                    const std::function<void(Peer&, const Request&)>& rest) {
   return [status, rest](Peer& peer) {
     while (const auto request = peer.read_request()) {
       if (verb_of(*request) == Verb::status) {
@@ -121,8 +122,8 @@ inline FakeDaemon::Script answering(answer::Status status, std::function<void(Pe
     }
   };
 }
-inline FakeDaemon::Script answering(answer::Status status) {
-  return answering(std::move(status), [](Peer& peer, const Request&) { peer.wait_for_end(); });
+inline FakeDaemon::Script answering(const answer::Status& status) {
+  return answering(status, [](Peer& peer, const Request&) { peer.wait_for_end(); });
 }
 
 inline bool contains(const std::string& text, std::string_view part) {
