@@ -1,7 +1,8 @@
 // Events, requests and answers <-> one NDJSON line each (docs/protocol.md).
 //
 // Every encode appends one line with its '\n' to `out`; every decode takes one line without it. Keys come in
-// the order id, type, status, phase, details, model, seq, ts. A line never exceeds max_frame_bytes.
+// the order id, type, status, phase, details, model, seq, ts. An event or an answer never exceeds
+// max_frame_bytes; a request is as long as its asker made it, and refused where that is too long.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,11 +20,11 @@
 
 namespace ggufd {
 
-inline constexpr std::size_t max_frame_bytes = 64 * 1024;
-inline constexpr std::size_t max_id_bytes = 8 * 1024;
+inline constexpr std::size_t max_frame_bytes = std::size_t{64} * 1024;
+inline constexpr std::size_t max_id_bytes = std::size_t{8} * 1024;
 
 // Sentences are cut at `max_message_bytes`, so that an event always fits.
-inline constexpr std::size_t max_message_bytes = 8 * 1024;
+inline constexpr std::size_t max_message_bytes = std::size_t{8} * 1024;
 
 void encode(const StatusEvent& event, fmt::memory_buffer& out);
 void encode(const Request& request, fmt::memory_buffer& out);

@@ -276,8 +276,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(last - first + 1 + fault.content_length_off_by))
         if not fault.chunked and not fault.ignore_range:
             self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
+        # On record before the client can know of it.
         self._record(status, first, last)
+        self.end_headers()
         if self.command == "GET":
             self._send_body(path, file, first, last, fault)
         return None
@@ -348,8 +349,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
         self._record(status, 0, len(body) - 1)
+        self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 

@@ -1,0 +1,251 @@
+// What the tests of models share: a store and a runtime folder of their own, GGUFs in files, a sink that
+// remembers, a bring-up whose every call is recorded.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "model/bring_up.h"
+#include "model/event_sink.h"
+#include "model/services.h"
+#include "tests/support/gguf_builder.h"
+#include "tests/unit/fetch/support.h"
+
+namespace ggufd::model::test {
+
+using fetch::test::BusyPool;
+using fetch::test::FileSizeLimit;
+using ggufd::test::answer;
+using ggufd::test::GgufBuilder;
+using ggufd::test::head_of;
+using ggufd::test::HttpServer;
+using ggufd::test::llama_model;
+using loop::test::run_until;
+using loop::test::TempFolder;
+
+inline const bool is_quiet = [] {
+  spdlog::set_level(spdlog::level::off);
+  return true;
+}();
+
+inline std::string bytes_of(const GgufBuilder& builder) {
+  const GgufBuilder::Bytes bytes = builder.build();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+inline std::string small_gguf(std::uint64_t seed = 1) {
+  return bytes_of(llama_model({.seed = seed}));
+}
+
+inline store::Digest digest_of(const std::string& bytes) {
+  return *store::sha256_of(bytes);
+}
+
+inline void put(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+  REQUIRE(std::filesystem::file_size(path) == bytes.size());
+}
+
+inline std::string get(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// Until the file's last change lies far enough back for a stamp to be believed: a few of the kernel's ticks.
+inline void settle(const std::string& path) {
+  const auto file = store::open_file(path, O_RDONLY);
+  REQUIRE(file);
+  const auto stamp = store::stat_stamp(file->get(), path);
+  REQUIRE(stamp);
+  while (!store::is_settled(*stamp, store::realtime_ns())) continue;
+}
+
+// Remembers what is published.
+struct EventLog final : EventSink {
+  struct Event {
+    std::string model;
+    Status status;
+  };
+  std::vector<Event> events;
+  std::function<void(const Status&)> at_event = [](const Status&) {};
+
+  void publish(const std::string& model, Status status) override {
+    events.push_back({model, status});
+    at_event(status);
+  }
+
+  // "loading_model:verify", "warning:kv_unknown", "ready", …; what follows on itself stands once.
+  std::vector<std::string> story() const {
+    std::vector<std::string> lines;
+    for (const Event& event : events) {
+      std::string line(name_of(kind_of(event.status)));
+      if (const auto* loading = std::get_if<status::LoadingModel>(&event.status)) {
+        line.append(":").append(name_of(kind_of(loading->phase)));
+      } else if (const auto* warning = std::get_if<status::Warning>(&event.status)) {
+        line.append(":").append(warning->code);
+      } else if (const auto* failed = std::get_if<status::Failed>(&event.status)) {
+        line.append(":").append(name_of(failed->code));
+      }
+      if (lines.empty() || lines.back() != line) lines.push_back(line);
+    }
+    return lines;
+  }
+};
+
+// Everything a model needs, on disk and in memory.
+struct House {
+  TempFolder folder;
+  std::string runtime = make_folder("run");
+  std::string files = make_folder("files");
+  EventLog log;
+  loop::Loop loop;
+  std::unique_ptr<fetch::CurlLoop> curl = std::make_unique<fetch::CurlLoop>(loop);
+  Services services{loop, *curl, store::BlobStore(folder.file("models")), {}, runtime, log};
+
+  std::string make_folder(const std::string& name) const {
+    std::filesystem::create_directory(folder.file(name));
+    std::filesystem::permissions(folder.file(name), std::filesystem::perms::owner_all);
+    return folder.file(name);
+  }
+  std::string file(const std::string& bytes, const std::string& name = "m.gguf") const {
+    const std::string path = files + "/" + name;
+    put(path, bytes);
+    std::filesystem::permissions(path, std::filesystem::perms(0644));
+    return path;
+  }
+  const store::BlobStore& store() const { return services.store; }
+  store::Digest put_blob(const std::string& bytes) const {
+    const store::Digest digest = digest_of(bytes);
+    auto partial = store().open_partial(digest);
+    REQUIRE(partial);
+    REQUIRE(store::pwrite_all(partial->fd(), std::as_bytes(std::span(bytes)), 0, ""));
+    REQUIRE(store().commit(std::move(*partial), digest, bytes.size(), "https://example.org/w"));
+    return digest;
+  }
+  bool is_in_store(const store::Digest& digest) const {
+    const auto blob = store().find(digest);
+    REQUIRE(blob);
+    return blob->has_value();
+  }
+  std::vector<std::string> sockets() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(runtime))
+      names.push_back(entry.path().filename());
+    std::ranges::sort(names);
+    return names;
+  }
+  std::size_t quarantined() const {
+    std::error_code none;
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(store().quarantine_folder(), none)) {
+      count += entry.path().extension() == ".bin" ? 1 : 0;
+    }
+    return count;
+  }
+};
+
+inline config::ModelConfig in_place(const std::string& path) {
+  return {.name = "m",
+          .sources = {config::Source{config::FileSource{path}}},
+          .n_ctx = 256,
+          .engine = config::EngineChoice::resident};
+}
+
+inline config::ModelConfig from_url(const std::string& url, const std::string& expected_bytes) {
+  return {
+      .name = "m",
+      .sources = {config::Source{config::UrlSource{.url = url, .is_plain_http = true, .is_loopback = true}}},
+      .sha256 = {digest_of(expected_bytes).to_hex()},
+      .n_ctx = 256,
+      .engine = config::EngineChoice::resident};
+}
+
+// A bring-up and all that it says.
+struct Recorded {
+  House& house;
+  std::vector<LoadPhase> phases;
+  std::vector<std::string> warnings;
+  std::optional<store::Digest> identified;
+  int calls = 0;                          // of any callback but on_done
+  std::function<void()> at_call = [] {};  // at each of these
+  std::function<void()> at_done = [] {};
+  int ends = 0;
+  std::optional<Result<LoadedModel>> end;
+  std::unique_ptr<BringUp> bring_up;
+
+  explicit Recorded(House& in) : house(in) {}
+  Recorded(House& in, const config::ModelConfig& model) : house(in) { run(model); }
+
+  void called() {
+    CHECK(ends == 0);
+    ++calls;
+    at_call();
+  }
+  void start(const config::ModelConfig& model) {
+    bring_up =
+        std::make_unique<BringUp>(house.services, model,
+                                  BringUpCallbacks{.on_phase =
+                                                       [this](LoadPhase phase) {
+                                                         phases.push_back(std::move(phase));
+                                                         called();
+                                                       },
+                                                   .on_warning =
+                                                       [this](std::string code, std::string) {
+                                                         warnings.push_back(std::move(code));
+                                                         called();
+                                                       },
+                                                   .on_identified =
+                                                       [this](const store::Digest& digest, std::uint64_t) {
+                                                         identified = digest;
+                                                         called();
+                                                       },
+                                                   .on_done =
+                                                       [this](Result<LoadedModel> result) {
+                                                         ++ends;
+                                                         end.emplace(std::move(result));
+                                                         at_done();
+                                                       }});
+  }
+  void run(const config::ModelConfig& model) {
+    start(model);
+    wait();
+  }
+  void wait() {
+    REQUIRE(run_until(house.loop, [this] { return ends > 0; }));
+  }
+  bool is_good() const { return end && end->has_value(); }
+  std::optional<ErrorCode> error() const {
+    return end && !*end ? std::optional<ErrorCode>(end->error().code) : std::nullopt;
+  }
+  std::string message() const { return error() ? end->error().message : ""; }
+  // The kinds of the phases, what follows on itself once.
+  std::vector<PhaseKind> story() const {
+    std::vector<PhaseKind> kinds;
+    for (const LoadPhase& phase : phases) {
+      if (kinds.empty() || kinds.back() != kind_of(phase)) kinds.push_back(kind_of(phase));
+    }
+    return kinds;
+  }
+  template <class Phase>
+  std::vector<Phase> all() const {
+    std::vector<Phase> found;
+    for (const LoadPhase& phase : phases) {
+      if (const auto* one = std::get_if<Phase>(&phase)) found.push_back(*one);
+    }
+    return found;
+  }
+};
+
+using Story = std::vector<PhaseKind>;
+
+}  // namespace ggufd::model::test
