@@ -19,9 +19,9 @@ constexpr std::uint64_t close_limit_ms = 1000;
 constexpr std::uint64_t same_stop_ms = 50;
 
 bool is_socket_of_a_model(const std::string& name) {
-  const bool is_public = name == "infer.sock" || name.starts_with("infer.");
-  return (is_public || name.starts_with(".engine.")) &&
-         (name.ends_with(".sock") || name.ends_with(".sock.new"));
+  // An engine's private socket is hidden (engine_socket_path).
+  const bool is_ours = name.starts_with("infer.") || name.starts_with('.');
+  return is_ours && (name.ends_with(".sock") || name.ends_with(".sock.new"));
 }
 
 // What a daemon that was killed left behind. The lock is ours, so nobody uses them.

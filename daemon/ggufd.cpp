@@ -50,10 +50,12 @@ std::optional<int> parse(int argc, char** argv, CommandLine& command_line) {
   return std::nullopt;
 }
 
-// Nothing that we make is for others; a client that has gone is no reason to die; files are plenty.
+// Nothing that we make is for others; a client that has gone, or a file that may not grow, is an error to tell and no reason
+// to die; files are plenty.
 void set_up_process() {
   umask(077);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;

@@ -29,7 +29,8 @@ Result<void> link_over(const std::string& from, const std::string& to) {
 
 }  // namespace
 
-Result<PublishedSocket> PublishedSocket::publish(const std::string& private_path, std::vector<std::string> names) {
+Result<PublishedSocket> PublishedSocket::publish(const std::string& private_path,
+                                                 std::vector<std::string> names) {
   PublishedSocket published;
   for (std::string& name : names) {
     if (auto linked = link_over(private_path, name); !linked) return std::unexpected(linked.error());

@@ -1,5 +1,5 @@
-// An engine's private socket under its public names. A connection to infer.sock is a connection to the engine itself: no
-// byte of it passes through this process.
+// An engine's private socket under its public names. A connection to infer.sock is a connection to the engine
+// itself: no byte of it passes through this process.
 #pragma once
 
 #include <string>

@@ -9,13 +9,14 @@
 namespace ggufd::engine {
 
 std::string engine_socket_path(const std::string& runtime_folder, std::string_view model) {
-  return std::string(runtime_folder).append("/.engine.").append(model).append(".sock");
+  // Not longer than the public name, which was checked to fit into a socket address.
+  return std::string(runtime_folder).append("/.").append(model).append(".sock");
 }
 
 namespace {
 
-// How long a connection may keep its side open after it got its line. Closing at once would reset a client that is still
-// sending its request, and it could lose the line.
+// How long a connection may keep its side open after it got its line. Closing at once would reset a client
+// that is still sending its request, and it could lose the line.
 constexpr std::uint64_t linger_ms = 1000;
 
 class Resident final : public Engine {
@@ -32,7 +33,9 @@ class Resident final : public Engine {
     return {};
   }
 
-  status::Capabilities capabilities() const override { return {.backend = Backend::resident, .n_ctx = n_ctx_}; }
+  status::Capabilities capabilities() const override {
+    return {.backend = Backend::resident, .n_ctx = n_ctx_};
+  }
   const std::string& socket_path() const override { return listener_->path(); }
 
  private:
@@ -62,8 +65,10 @@ class Resident final : public Engine {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> start_resident(loop::Loop& loop, const std::string& socket_path, ResidentOffer offer) {
-  offer.message = "The model is in memory; this engine does not infer. Configure llama-server to generate text.";
+Result<std::unique_ptr<Engine>> start_resident(loop::Loop& loop, const std::string& socket_path,
+                                               ResidentOffer offer) {
+  offer.message =
+      "The model is in memory; this engine does not infer. Configure llama-server to generate text.";
   auto resident = std::make_unique<Resident>(loop, std::move(offer));
   if (auto listening = resident->listen(socket_path); !listening) return std::unexpected(listening.error());
   return resident;

@@ -1,5 +1,5 @@
-// The engine without inference: the model is mapped, in memory, its KV cache allocated, all of it by this process. Its
-// socket tells each connection what this engine offers, in one JSON line, and closes it.
+// The engine without inference: the model is mapped, in memory, its KV cache allocated, all of it by this
+// process. Its socket tells each connection what this engine offers, in one JSON line, and closes it.
 #pragma once
 
 #include <memory>
@@ -36,6 +36,7 @@ struct ResidentOffer {
 };
 
 // Listens on `socket_path`, which must be free.
-Result<std::unique_ptr<Engine>> start_resident(loop::Loop& loop, const std::string& socket_path, ResidentOffer offer);
+Result<std::unique_ptr<Engine>> start_resident(loop::Loop& loop, const std::string& socket_path,
+                                               ResidentOffer offer);
 
 }  // namespace ggufd::engine

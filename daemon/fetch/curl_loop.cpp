@@ -68,6 +68,8 @@ struct Transfer::State {
   curl_slist* headers = nullptr;
   std::string url;
   ResponseHead head;
+  bool is_answered = false;      // something that looks like HTTP has come
+  bool is_head_told = false;     // what comes after that are trailers
   std::optional<Error> refused;  // by the sink's on_head, or by us
   std::array<char, CURL_ERROR_SIZE> detail{};
 
@@ -86,6 +88,9 @@ void Transfer::State::set_up(const TransferRequest& request) {
   set(CURLOPT_PRIVATE, static_cast<void*>(this));
   set(CURLOPT_URL, request.url.c_str());
   set(CURLOPT_NOSIGNAL, 1L);
+  // A transfer that ends while its host's name is looked up leaves that thread behind instead of waiting for
+  // it.
+  set(CURLOPT_QUICK_EXIT, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 1L);
@@ -134,12 +139,15 @@ void Transfer::State::set_up(const TransferRequest& request) {
 std::size_t Transfer::State::header_line(std::string_view line) {
   const std::size_t taken = line.size();
   if (sink == nullptr) return 0;
+  if (is_head_told) return taken;
   if (line.starts_with("HTTP/")) {
     head = {};
+    is_answered = true;
     return taken;
   }
+  const bool is_last = line == "\r\n" || line == "\n";  // a line of blanks is not
   line = trimmed(line);
-  if (!line.empty()) {
+  if (!is_last) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || head.headers.size() >= max_headers) return taken;
     head.headers.insert_or_assign(lower_case(line.substr(0, colon)),
@@ -147,11 +155,14 @@ std::size_t Transfer::State::header_line(std::string_view line) {
     return taken;
   }
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &head.status);
-  const bool is_redirect = head.status >= 300 && head.status < 400 && head.header("location");
+  // curl does not follow an empty one: that head is the last.
+  const bool is_redirect =
+      head.status >= 300 && head.status < 400 && !head.header("location").value_or("").empty();
   if (head.status < 200 || is_redirect) return taken;  // another head follows
   const char* effective_url = nullptr;
   curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &effective_url);
   head.effective_url = effective_url == nullptr ? url : effective_url;
+  is_head_told = true;
   if (auto wanted = sink->on_head(head); !wanted) {
     refused = std::move(wanted.error());
     return 0;
@@ -162,6 +173,8 @@ std::size_t Transfer::State::header_line(std::string_view line) {
 Result<void> Transfer::State::result(CURLcode code) {
   if (refused) return std::unexpected(std::move(*refused));
   if (code == CURLE_OK) return {};
+  // Our own URL is http or https: it is the answer that is no HTTP.
+  if (code == CURLE_UNSUPPORTED_PROTOCOL && !is_answered) code = CURLE_WEIRD_SERVER_REPLY;
   return std::unexpected(curl_error(code, url, detail.data()));
 }
 
@@ -304,8 +317,8 @@ void CurlLoop::detach(State& state) {
 }
 
 void CurlLoop::cancel_soon(const std::shared_ptr<State>& state) {
-  loop_.at_end_of_turn([state] {
-    if (state->owner == nullptr) return;
+  loop_.at_end_of_turn([state, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired() || state->owner == nullptr) return;
     state->owner->detach(*state);
     if (state->sink != nullptr) state->sink->on_end(fail(ErrorCode::cancelled, "the transfer was cancelled"));
   });

@@ -108,6 +108,7 @@ class CurlLoop {
   CURLM* multi_ = nullptr;
   loop::Timer timer_;
   bool inside_curl_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace ggufd::fetch

@@ -32,7 +32,8 @@ struct Downloaded {
 };
 
 struct DownloadCallbacks {
-  std::function<void()> on_progress;  // progress() has changed; some ten times a second
+  // progress() has changed; some ten times a second. May cancel the download, not destroy it.
+  std::function<void()> on_progress;
   // The end. Codes: those of curl_error(), http_status, size_mismatch, disk_full, io, cancelled.
   std::move_only_function<void(Result<Downloaded>)> on_done;
 };

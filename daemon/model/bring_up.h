@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "fetch/download.h"
-#include "gguf/header.h"
 #include "gguf/memory_plan.h"
 #include "loop/offload.h"
 #include "loop/operation.h"
@@ -22,9 +21,10 @@
 
 namespace ggufd::model {
 
-// What a bring-up tells its model.
+// What a bring-up tells its model. Each may cancel the bring-up; only on_done may destroy it.
 struct BringUpCallbacks {
-  // A phase begins or, of the same kind as before, goes on. The model decides which of the latter are published.
+  // A phase begins or, of the same kind as before, goes on. The model decides which of the latter are
+  // published.
   std::function<void(LoadPhase)> on_phase;
   std::function<void(std::string code, std::string message)> on_warning;
   // The bytes are known to have this digest.
@@ -33,7 +33,8 @@ struct BringUpCallbacks {
   std::move_only_function<void(Result<LoadedModel>)> on_done;
 };
 
-// Begins when it is made. Destroying it is allowed at any time and leaves nothing behind but what the store keeps.
+// Begins when it is made. Destroying it is allowed at any time and leaves nothing behind but what the store
+// keeps.
 class BringUp final : public loop::Operation {
  public:
   BringUp(Services& services, const config::ModelConfig& model, BringUpCallbacks callbacks);
@@ -41,8 +42,8 @@ class BringUp final : public loop::Operation {
   void cancel() override;
 
  private:
-  // A step starts one operation and ends, in a later turn, by advance(), go_to() or stop(). A step with nothing to do
-  // advances at once.
+  // A step starts one operation and ends, in a later turn, by advance(), go_to() or stop(). A step with
+  // nothing to do advances at once.
   using Step = void (BringUp::*)();
   static const Step steps[];
 
@@ -61,16 +62,17 @@ class BringUp final : public loop::Operation {
   void stop(Error error);
   void finish(Result<LoadedModel> result);
 
+  void begin(loop::OperationPtr operation);
   // Runs `work` on the pool; its value goes to `then`, its error ends the bring-up.
   template <class T>
   void on_pool(typename std::move_only_function<Result<T>()> work, std::move_only_function<void(T)> then);
   // The same for work in slices.
   void in_slices(loop::Slices slices, std::function<Result<void>(std::uint64_t, std::uint64_t)> work,
-                 std::move_only_function<void(std::uint64_t)> on_progress, std::move_only_function<void()> then);
+                 std::move_only_function<void(std::uint64_t)> on_progress,
+                 std::move_only_function<void()> then);
 
   void found_local(std::optional<LocalCopy> copy);
   void fetch_into(store::Partial partial);
-  void wait_for_other_download();
   void quarantined(phase::Quarantine evidence);
   void verified(const store::Digest& digest);
   void identified();
@@ -91,7 +93,7 @@ class BringUp final : public loop::Operation {
   std::optional<store::ModelLock> download_lock_;
   std::optional<fetch::Downloaded> downloaded_;
   bool has_quarantined_ = false;
-  std::shared_ptr<gguf::Header> header_;  // views into loaded_.mapping
+  std::string architecture_;
   gguf::MemoryPlan plan_;
   LoadedModel loaded_;
 };

@@ -22,14 +22,16 @@ const std::string* in_place_path(const config::ModelConfig& model) {
 
 Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::uint64_t size_bytes) {
   if (!model.size_bytes || *model.size_bytes == size_bytes) return {};
-  return fail(ErrorCode::size_mismatch, fmt::format("{} has {} bytes and size_bytes says {}; correct the one that is wrong",
-                                                    path, size_bytes, *model.size_bytes));
+  return fail(ErrorCode::size_mismatch,
+              fmt::format("{} has {} bytes and size_bytes says {}; correct the one that is wrong", path,
+                          size_bytes, *model.size_bytes));
 }
 
 Result<LocalCopy> open_in_place(const store::BlobStore& store, const std::string& path) {
   auto file = store::open_regular(path, O_RDONLY);
   if (!file) return fail(ErrorCode::bad_source, file.error().message);
-  if (!*file) return fail(ErrorCode::bad_source, fmt::format("there is no file {}; check the model's source", path));
+  if (!*file)
+    return fail(ErrorCode::bad_source, fmt::format("there is no file {}; check the model's source", path));
   LocalCopy copy{.file = std::move(**file), .path = path};
   const auto stat = store::stat_of(copy.fd(), path);
   if (!stat) return std::unexpected(stat.error());
@@ -88,7 +90,8 @@ std::string path_to_check(const store::BlobStore& store, const config::ModelConf
   return digest ? store.blob_path(*digest) : store.manifest_path(model.name);
 }
 
-Result<std::optional<LocalCopy>> find_local_copy(const store::BlobStore& store, const config::ModelConfig& model,
+Result<std::optional<LocalCopy>> find_local_copy(const store::BlobStore& store,
+                                                 const config::ModelConfig& model,
                                                  const std::optional<store::Digest>& expected) {
   std::optional<LocalCopy> copy;
   if (const std::string* path = in_place_path(model)) {
@@ -110,7 +113,9 @@ Result<std::optional<LocalCopy>> find_local_copy(const store::BlobStore& store, 
 }
 
 LocalCopy local_copy_of(store::FoundBlob blob, const store::Digest& digest) {
-  LocalCopy copy{.path = blob.path, .size_bytes = blob.size_bytes, .needs_hash = blob.needs_hash,
+  LocalCopy copy{.path = blob.path,
+                 .size_bytes = blob.size_bytes,
+                 .needs_hash = blob.needs_hash,
                  .integrity = blob.integrity};
   if (!blob.needs_hash) copy.digest = digest;
   copy.blob = std::make_shared<store::FoundBlob>(std::move(blob));
@@ -142,13 +147,18 @@ Result<void> record_hash(const store::BlobStore& store, LocalCopy& copy, const s
   if (!now) return std::unexpected(now.error());
   const store::StatStamp& before = copy.is_in_place() ? copy.before_hash->stat : copy.blob->stat;
   if (const std::string changed = store::first_difference(before, *now); !changed.empty()) {
-    return fail(ErrorCode::io, fmt::format("{} changed while it was hashed (its {} did); load it again when it is "
-                                           "complete", copy.path, changed));
+    return fail(ErrorCode::io,
+                fmt::format("{} changed while it was hashed (its {} did); load it again when it is "
+                            "complete",
+                            copy.path, changed));
   }
   // No stamp may be possible (somebody else could write the file): then the next start hashes again.
-  const auto recorded = copy.is_in_place() ? store.write_local_stamp(copy.fd(), copy.path, digest, *copy.before_hash)
-                                           : store.write_stamp(digest, *copy.blob);
-  if (!recorded) return std::unexpected(recorded.error());
+  const auto recorded = copy.is_in_place()
+                            ? store.write_local_stamp(copy.fd(), copy.path, digest, *copy.before_hash)
+                            : store.write_stamp(digest, *copy.blob);
+  if (!recorded)
+    copy.not_stamped =
+        fmt::format("{} is good and will be hashed again: {}", copy.path, recorded.error().message);
   copy.digest = digest;
   copy.needs_hash = false;
   copy.integrity = Integrity::hashed;

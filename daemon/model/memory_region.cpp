@@ -46,8 +46,8 @@ MemoryRegion::~MemoryRegion() {
 Result<MemoryRegion> map_file(int fd, std::uint64_t size_bytes, const std::string& path) {
   void* begin = mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, fd, 0);
   if (begin == MAP_FAILED) {
-    return std::unexpected(system_error(fmt::format("mapping {} ({} bytes)", path, size_bytes), errno,
-                                        ErrorCode::map_failed));
+    return std::unexpected(
+        system_error(fmt::format("mapping {} ({} bytes)", path, size_bytes), errno, ErrorCode::map_failed));
   }
   return MemoryRegion(begin, size_bytes);
 }
@@ -55,8 +55,9 @@ Result<MemoryRegion> map_file(int fd, std::uint64_t size_bytes, const std::strin
 Result<MemoryRegion> map_anonymous(std::uint64_t size_bytes) {
   void* begin = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (begin == MAP_FAILED) {
-    return std::unexpected(system_error(fmt::format("allocating {} bytes; a smaller n_ctx needs less", size_bytes),
-                                        errno, ErrorCode::out_of_memory_budget));
+    return std::unexpected(
+        system_error(fmt::format("allocating {} bytes; a smaller n_ctx needs less", size_bytes), errno,
+                     ErrorCode::out_of_memory_budget));
   }
 #ifdef MADV_HUGEPAGE
   madvise(begin, size_bytes, MADV_HUGEPAGE);
@@ -70,9 +71,9 @@ Result<void> populate_for_reading(const MemoryRegion& region, std::uint64_t offs
   const int error_number = advise(slice, MADV_POPULATE_READ);
   if (error_number == 0) return {};
   if (error_number != EINVAL) {
-    return std::unexpected(system_error(fmt::format("reading bytes {} to {} of the model into memory", offset,
-                                                    offset + length),
-                                        error_number, ErrorCode::map_failed));
+    return std::unexpected(
+        system_error(fmt::format("reading bytes {} to {} of the model into memory", offset, offset + length),
+                     error_number, ErrorCode::map_failed));
   }
 #endif
   touch_for_reading(slice);
@@ -85,8 +86,8 @@ Result<void> populate_for_writing(const MemoryRegion& region, std::uint64_t offs
   const int error_number = advise(slice, MADV_POPULATE_WRITE);
   if (error_number == 0) return {};
   if (error_number != EINVAL) {
-    return std::unexpected(system_error("allocating the KV cache's memory", error_number,
-                                        ErrorCode::out_of_memory_budget));
+    return std::unexpected(
+        system_error("allocating the KV cache's memory", error_number, ErrorCode::out_of_memory_budget));
   }
 #endif
   touch_for_writing(slice);

@@ -10,7 +10,9 @@
 namespace ggufd::model {
 
 Model::Model(Services& services, config::ModelConfig config, bool is_default)
-    : services_(services), config_(std::move(config)), is_default_(is_default),
+    : services_(services),
+      config_(std::move(config)),
+      is_default_(is_default),
       progress_(services.loop, [this](const LoadPhase& phase) { publish(status::LoadingModel{phase}); }),
       size_bytes_(config_.size_bytes) {
   if (config_.sha256.size() == 1) digest_ = store::Digest::parse(config_.sha256.front());
@@ -20,11 +22,14 @@ Model::Model(Services& services, config::ModelConfig config, bool is_default)
 
 void Model::load(Waiter waiter) {
   switch (state_) {
-    case ModelState::ready: return waiter(state_);
+    case ModelState::ready:
+      return waiter(state_);
     case ModelState::unloading:
       return waiter(fail(ErrorCode::busy, fmt::format("{} is being unloaded; ask again when it is", name())));
     case ModelState::loading:
-    case ModelState::warming_up: load_waiters_.push_back(std::move(waiter)); return;
+    case ModelState::warming_up:
+      load_waiters_.push_back(std::move(waiter));
+      return;
     case ModelState::uninitialized:
     case ModelState::error:
       load_waiters_.push_back(std::move(waiter));
@@ -39,22 +44,21 @@ void Model::start_load() {
   enter(ModelState::loading);
   bring_up_ = std::make_unique<BringUp>(
       services_, config_,
-      BringUpCallbacks{
-          // A load that is being cancelled has nothing more to tell.
-          .on_phase =
-              [this](LoadPhase phase) {
-                if (state_ == ModelState::loading) progress_.report(std::move(phase));
-              },
-          .on_warning =
-              [this](std::string code, std::string text) {
-                if (state_ == ModelState::loading) warn(std::move(code), std::move(text));
-              },
-          .on_identified =
-              [this](const store::Digest& digest, std::uint64_t size_bytes) {
-                digest_ = digest;
-                size_bytes_ = size_bytes;
-              },
-          .on_done = [this](Result<LoadedModel> result) { load_ended(std::move(result)); }});
+      BringUpCallbacks{// A load that is being cancelled has nothing more to tell.
+                       .on_phase =
+                           [this](LoadPhase phase) {
+                             if (state_ == ModelState::loading) progress_.report(std::move(phase));
+                           },
+                       .on_warning =
+                           [this](std::string code, std::string text) {
+                             if (state_ == ModelState::loading) warn(std::move(code), std::move(text));
+                           },
+                       .on_identified =
+                           [this](const store::Digest& digest, std::uint64_t size_bytes) {
+                             digest_ = digest;
+                             size_bytes_ = size_bytes;
+                           },
+                       .on_done = [this](Result<LoadedModel> result) { load_ended(std::move(result)); }});
 }
 
 void Model::load_ended(Result<LoadedModel> result) {
@@ -103,8 +107,11 @@ void Model::failed(const Error& error) {
 
 void Model::unload(UnloadReason reason, Waiter waiter) {
   switch (state_) {
-    case ModelState::uninitialized: return waiter(state_);
-    case ModelState::unloading: unload_waiters_.push_back(std::move(waiter)); return;
+    case ModelState::uninitialized:
+      return waiter(state_);
+    case ModelState::unloading:
+      unload_waiters_.push_back(std::move(waiter));
+      return;
     case ModelState::error:
       error_.reset();
       enter(ModelState::uninitialized);
@@ -138,7 +145,8 @@ void Model::release() {
   // Giving gigabytes back takes the kernel a while.
   releasing_ = loop::offload<void>(
       services_.loop,
-      [mapping = std::move(loaded_->mapping), kv_cache = std::move(loaded_->kv_cache)](loop::CancelToken) mutable {
+      [mapping = std::move(loaded_->mapping),
+       kv_cache = std::move(loaded_->kv_cache)](loop::CancelToken) mutable {
         mapping.reset();
         kv_cache.reset();
         return Result<void>();

@@ -19,8 +19,8 @@
 
 namespace ggufd::model {
 
-// uninitialized -> loading -> warming_up -> ready -> unloading -> uninitialized, and error from any of them. Nothing but
-// this class changes a model's state, and every change is published and logged here.
+// uninitialized -> loading -> warming_up -> ready -> unloading -> uninitialized, and error from any of them.
+// Nothing but this class changes a model's state, and every change is published and logged here.
 class Model {
  public:
   // Told once: the state that was asked for is reached, or why it will not be.

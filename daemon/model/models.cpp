@@ -15,7 +15,9 @@ Model* Models::find(std::string_view name) const {
   return nullptr;
 }
 
-Model* Models::default_model() const { return find(default_name_); }
+Model* Models::default_model() const {
+  return find(default_name_);
+}
 
 void Models::load_at_boot() {
   for (const auto& model : models_) {

@@ -18,7 +18,8 @@ class ProgressThrottle {
   ProgressThrottle(loop::Loop& loop, std::function<void(const LoadPhase&)> publish)
       : loop_(loop), publish_(std::move(publish)), due_(loop, [this] { flush(); }) {}
 
-  // A report of another kind than the one before begins a phase and is published at once, after the last of the old one.
+  // A report of another kind than the one before begins a phase and is published at once, after the last of
+  // the old one.
   void report(LoadPhase phase) {
     if (kind_ != kind_of(phase)) {
       flush();

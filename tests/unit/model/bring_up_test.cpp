@@ -25,7 +25,7 @@ TEST_CASE("a local file is hashed in place, mapped, and its engine started, in t
   CHECK(loaded.kv_bytes() == load.all<phase::KvCache>().front().bytes);
   CHECK(loaded.kv_bytes() > 0);
   CHECK(loaded.engine->capabilities().n_ctx == 256);
-  CHECK(house.sockets() == std::vector<std::string>{".engine.m.sock"});
+  CHECK(house.sockets() == std::vector<std::string>{".m.sock"});
   load.end.reset();
   CHECK(house.sockets().empty());
 }
@@ -166,10 +166,10 @@ TEST_CASE("the engine is the one that the configuration asks for") {
     CHECK(load.error() == ErrorCode::engine_not_found);
   }
   SUBCASE("a socket that cannot be bound") {
-    put(house.runtime + "/.engine.m.sock", "taken");
+    put(house.runtime + "/.m.sock", "taken");
     const Recorded load(house, model);
     CHECK(load.error() == ErrorCode::io);
-    CHECK(get(house.runtime + "/.engine.m.sock") == "taken");
+    CHECK(get(house.runtime + "/.m.sock") == "taken");
   }
 }
 

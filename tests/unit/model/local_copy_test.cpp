@@ -50,7 +50,8 @@ TEST_CASE("a manifest that is damaged is an error on first use, not a new first 
 TEST_CASE("the path that is looked at is the file's, the blob's or the manifest's") {
   const House house;
   CHECK(path_to_check(house.store(), in_place("/a/m.gguf")) == "/a/m.gguf");
-  CHECK(path_to_check(house.store(), from_url("http://127.0.0.1:1/m", "x")) == house.store().blob_path(digest_of("x")));
+  CHECK(path_to_check(house.store(), from_url("http://127.0.0.1:1/m", "x")) ==
+        house.store().blob_path(digest_of("x")));
   CHECK(path_to_check(house.store(), first_use()) == house.store().manifest_path("m"));
 }
 
@@ -126,7 +127,8 @@ TEST_CASE("a manifest that says the same already is left alone") {
 TEST_CASE("the manifest of a Hugging Face model names repository, revision and file") {
   const House house;
   config::ModelConfig model = first_use();
-  model.sources = {config::Source{config::HuggingFaceSource{.org = "o", .repo = "r", .path = "d/f.gguf", .revision = "v1"}}};
+  model.sources = {config::Source{
+      config::HuggingFaceSource{.org = "o", .repo = "r", .path = "d/f.gguf", .revision = "v1"}}};
   REQUIRE(record_manifest(house.store(), model, digest_of("bytes"), 5));
   const auto manifest = store::read_manifest(house.store().root(), "m");
   REQUIRE(manifest);

@@ -31,7 +31,8 @@ TEST_CASE("a mapped file is its bytes, in slices that end anywhere") {
   const Mapped mapped(bytes);
   CHECK(mapped.region.size_bytes() == bytes.size());
   for (std::uint64_t offset = 0; offset < bytes.size(); offset += 70'001) {
-    CHECK(populate_for_reading(mapped.region, offset, std::min<std::uint64_t>(70'001, bytes.size() - offset)));
+    CHECK(
+        populate_for_reading(mapped.region, offset, std::min<std::uint64_t>(70'001, bytes.size() - offset)));
   }
   CHECK(std::ranges::equal(mapped.region.bytes(), std::as_bytes(std::span(bytes))));
 }

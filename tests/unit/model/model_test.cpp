@@ -3,7 +3,6 @@
 
 #include <map>
 
-#include "model/models.h"
 #include "support.h"
 
 namespace ggufd::model {
@@ -25,7 +24,9 @@ struct Waiting {
   }
   bool is_told() const { return !told->empty(); }
   bool is(ModelState state) const { return told->size() == 1 && told->front() == state; }
-  bool is(ErrorCode code) const { return told->size() == 1 && !told->front() && told->front().error().code == code; }
+  bool is(ErrorCode code) const {
+    return told->size() == 1 && !told->front() && told->front().error().code == code;
+  }
 };
 
 struct Alone {
@@ -84,12 +85,13 @@ TEST_CASE("the public sockets are there when ready is told, and gone when unload
     Waiting unloaded;
     alone.model->unload(UnloadReason::request, unloaded.waiter());
     alone.wait_for(unloaded);
-    Lines expected = {".engine.m.sock", "infer.m.sock"};
+    Lines expected = {".m.sock", "infer.m.sock"};
     if (is_default) expected.push_back("infer.sock");
     CHECK(seen[StatusKind::ready] == expected);
-    CHECK(seen[StatusKind::unloading] == Lines{".engine.m.sock"});
+    CHECK(seen[StatusKind::unloading] == Lines{".m.sock"});
     CHECK(seen[StatusKind::unloaded] == Lines{});
-    const auto& ready = std::get<status::Ready>(alone.house.log.events[alone.house.log.events.size() - 3].status);
+    const auto& ready =
+        std::get<status::Ready>(alone.house.log.events[alone.house.log.events.size() - 3].status);
     CHECK(ready.infer_socket == alone.house.runtime + (is_default ? "/infer.sock" : "/infer.m.sock"));
   }
 }
@@ -189,8 +191,8 @@ TEST_CASE("a load that fails is the state error, until it is loaded or unloaded"
   alone.wait_for(failed);
   CHECK(failed.is(ErrorCode::invalid_gguf));
   CHECK(alone.model->state() == ModelState::error);
-  CHECK(alone.house.log.story() == Lines{"loading_model:checking_local", "loading_model:verify", "loading_model:mmap",
-                                         "error:invalid_gguf"});
+  CHECK(alone.house.log.story() == Lines{"loading_model:checking_local", "loading_model:verify",
+                                         "loading_model:mmap", "error:invalid_gguf"});
   CHECK(std::get<status::Failed>(alone.house.log.events.back().status).phase == PhaseKind::mmap);
   CHECK(alone.model->status().availability.code == 500);
   CHECK(alone.model->status().health == Health::unhealthy);
@@ -292,7 +294,9 @@ TEST_CASE("a model may go in any state; its loop closes") {
     alone.model->load(Waiting().waiter());
     alone.until_downloading();
   }
-  SUBCASE("ready") { alone.load(); }
+  SUBCASE("ready") {
+    alone.load();
+  }
   SUBCASE("unloading") {
     alone.load();
     alone.model->unload(UnloadReason::request, Waiting().waiter());
@@ -308,76 +312,6 @@ TEST_CASE("a model may go in any state; its loop closes") {
   alone.house.loop.run();
   CHECK(alone.house.log.events.size() == events);
   CHECK(alone.house.sockets().empty());
-}
-
-// --- All of them
-
-struct Several {
-  House house;
-  HttpServer server{[](auto& exchange) { exchange.wait_for_close(); }};
-  std::unique_ptr<Models> models = make();
-
-  std::unique_ptr<Models> make() {
-    config::ModelConfig config = in_place(house.file(small_gguf()));
-    auto& configs = house.services.config.models;
-    config.name = "at-boot";
-    configs.push_back(config);
-    config.name = "by-hand";
-    config.load = config::Load::manual;
-    configs.push_back(config);
-    config = in_place(house.file("no GGUF", "bad.gguf"));
-    config.name = "bad";
-    configs.push_back(config);
-    config = from_url(server.url("/m"), small_gguf());
-    config.name = "endless";
-    configs.push_back(config);
-    house.services.config.default_model = "at-boot";
-    return std::make_unique<Models>(house.services);
-  }
-  ModelState state(const std::string& name) const { return models->find(name)->state(); }
-};
-
-TEST_CASE("models are found by their names, and the default one by what the configuration says") {
-  Several several;
-  CHECK(several.models->all().size() == 4);
-  CHECK(several.models->find("bad")->name() == "bad");
-  CHECK(several.models->find("none") == nullptr);
-  CHECK(several.models->default_model() == several.models->find("at-boot"));
-}
-
-TEST_CASE("at boot those are loaded that are to be, and all are unloaded together, whatever they do") {
-  Several several;
-  several.models->load_at_boot();
-  CHECK(several.state("by-hand") == ModelState::uninitialized);
-  REQUIRE(run_until(several.house.loop, [&] {
-    return several.state("at-boot") == ModelState::ready && several.state("bad") == ModelState::error &&
-           several.server.requests() == 1;
-  }));
-  int ends = 0;
-  several.models->unload_all([&] {
-    ++ends;
-    for (const auto& model : several.models->all()) CHECK(model->state() == ModelState::uninitialized);
-  });
-  CHECK(ends == 0);
-  REQUIRE(run_until(several.house.loop, [&] { return ends > 0; }));
-  several.house.loop.run();
-  CHECK(ends == 1);
-  CHECK(several.house.sockets().empty());
-  int unloaded = 0;
-  for (const auto& event : several.house.log.events) {
-    const auto* status = std::get_if<status::Unloaded>(&event.status);
-    if (status == nullptr) continue;
-    ++unloaded;
-    CHECK(status->reason == UnloadReason::shutdown);
-  }
-  CHECK(unloaded == 3);
-}
-
-TEST_CASE("unloading all where nothing is loaded is done at once") {
-  Several several;
-  int ends = 0;
-  several.models->unload_all([&] { ++ends; });
-  CHECK(ends == 1);
 }
 
 }  // namespace

@@ -94,9 +94,8 @@ TEST_CASE("however many come, at most ten are published in any second, and never
     CHECK(in_the_second <= 10);
     if (i > 0) CHECK(t.published[i - 1] != t.published[i]);
   }
-  CHECK(std::ranges::is_sorted(t.published, {}, [](const LoadPhase& phase) {
-    return std::get<phase::Verify>(phase).verified_bytes;
-  }));
+  CHECK(std::ranges::is_sorted(
+      t.published, {}, [](const LoadPhase& phase) { return std::get<phase::Verify>(phase).verified_bytes; }));
   CHECK(t.published.size() > 3);
 }
 
