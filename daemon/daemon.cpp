@@ -8,8 +8,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "logging.h"
-
 namespace ggufd {
 namespace {
 
@@ -110,7 +108,6 @@ void Daemon::on_stop_signal() {
   spdlog::warn("stopping at once");
   remove_left_over_sockets(services_.runtime_folder);
   unlink(files_.admin_socket.c_str());
-  stop_logging();
   _exit(static_cast<int>(ExitCode::ok));
 }
 

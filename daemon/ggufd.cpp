@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -70,7 +71,7 @@ int run(const CommandLine& command_line) {
   ggufd::DaemonOptions options;
   // A file that nobody named may be missing: then no model is configured.
   const bool is_named = command_line.places.config || environment("GGUFD_CONFIG");
-  if (is_named || access(config_file->path.c_str(), F_OK) == 0) {
+  if (is_named || access(config_file->path.c_str(), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
     auto config = ggufd::config::load_config(config_file->path);
     if (!config) return exit_with_mistakes(config_file->path, config.error());
     options.config = std::move(*config);
@@ -97,7 +98,7 @@ int run(const CommandLine& command_line) {
   } else {
     exit_code = exit_with(daemon.error().exit_code, daemon.error().message);
   }
-  ggufd::stop_logging();
+  if (!ggufd::stop_logging()) _exit(exit_code);
   return exit_code;
 }
 

@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <future>
 #include <memory>
+#include <thread>
 
 #include "protocol/fields.h"
 
@@ -75,8 +77,15 @@ void start_logging(const config::LogConfig& config) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-void stop_logging() {
-  spdlog::shutdown();
+bool stop_logging() {
+  // Shared, so that a thread that is stuck may end whenever it likes.
+  const auto stopped = std::make_shared<std::promise<void>>();
+  auto done = stopped->get_future();
+  std::thread([stopped] {
+    spdlog::shutdown();
+    stopped->set_value();
+  }).detach();
+  return done.wait_for(log_limit) == std::future_status::ready;
 }
 
 }  // namespace ggufd

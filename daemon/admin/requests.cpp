@@ -8,7 +8,9 @@
 namespace ggufd::admin {
 namespace {
 
-AnswerBody state_answer(ModelState state) { return answer::State{state}; }
+AnswerBody state_answer(ModelState state) {
+  return answer::State{state};
+}
 
 // The state that an operation leads to, told to `reply` when it is reached.
 model::Model::Waiter waiter_for(RequestHandler::Reply reply) {
@@ -22,14 +24,20 @@ model::Model::Waiter waiter_for(RequestHandler::Reply reply) {
 
 Requests::Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log,
                    std::function<void()> drain)
-    : loop_(loop), models_(models), server_(server), log_(log), drain_(std::move(drain)), started_ms_(loop.now_ms()) {}
+    : loop_(loop),
+      models_(models),
+      server_(server),
+      log_(log),
+      drain_(std::move(drain)),
+      started_ms_(loop.now_ms()) {}
 
 void Requests::handle(Request request, const loop::PeerCredentials&, Reply reply) {
   std::visit([&](const auto& body) { serve(body, std::move(reply)); }, request.body);
 }
 
 void Requests::serve(const request::Ping&, Reply reply) {
-  reply(answer::Ping{.version = GGUFD_VERSION, .pid = getpid(), .uptime_s = (loop_.now_ms() - started_ms_) / 1000});
+  reply(answer::Ping{
+      .version = GGUFD_VERSION, .pid = getpid(), .uptime_s = (loop_.now_ms() - started_ms_) / 1000});
 }
 
 void Requests::serve(const request::Status& request, Reply reply) {
@@ -48,8 +56,11 @@ void Requests::serve(const request::Status& request, Reply reply) {
 void Requests::serve(const request::Load& request, Reply reply) {
   const auto model = model_of(request.model);
   if (!model) return reply(std::unexpected(model.error()));
+  if (log_.is_draining())
+    return reply(fail(ErrorCode::busy, "ggufd is stopping; ask the one that follows it"));
   if (request.wait.value_or(false)) return (*model)->load(waiter_for(std::move(reply)));
-  if ((*model)->state() == ModelState::unloading) return (*model)->load(waiter_for(std::move(reply)));  // busy
+  if ((*model)->state() == ModelState::unloading)
+    return (*model)->load(waiter_for(std::move(reply)));  // busy
   (*model)->load([](const Result<ModelState>&) {});
   reply(state_answer(ModelState::ready));
 }
@@ -58,7 +69,7 @@ void Requests::serve(const request::Unload& request, Reply reply) {
   unload(request.model, request.wait.value_or(false), false, std::move(reply));
 }
 
-// Ends a load; what is not loading is left alone.
+// Ends a load, or waits for the end of one that is being ended; everything else is left alone.
 void Requests::serve(const request::Cancel& request, Reply reply) {
   unload(request.model, request.wait.value_or(false), true, std::move(reply));
 }
@@ -67,8 +78,9 @@ void Requests::unload(const std::optional<std::string>& name, bool wait, bool on
   const auto model = model_of(name);
   if (!model) return reply(std::unexpected(model.error()));
   const ModelState state = (*model)->state();
-  const bool is_loading = state == ModelState::loading || state == ModelState::warming_up;
-  if (only_a_load && !is_loading) return reply(state_answer(state));
+  const bool is_at_rest =
+      state == ModelState::uninitialized || state == ModelState::ready || state == ModelState::error;
+  if (only_a_load && is_at_rest) return reply(state_answer(state));
   if (wait) return (*model)->unload(UnloadReason::request, waiter_for(std::move(reply)));
   (*model)->unload(UnloadReason::request, [](const Result<ModelState>&) {});
   reply(state_answer(ModelState::uninitialized));

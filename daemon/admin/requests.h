@@ -12,7 +12,8 @@ namespace ggufd::admin {
 class Requests final : public RequestHandler {
  public:
   // `drain` begins the daemon's stop. All references outlive this.
-  Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log, std::function<void()> drain);
+  Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log,
+           std::function<void()> drain);
 
   void handle(Request request, const loop::PeerCredentials& from, Reply reply) override;
 

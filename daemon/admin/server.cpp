@@ -8,22 +8,26 @@
 #include <utility>
 
 namespace ggufd::admin {
-namespace {
 
-constexpr std::uint64_t watch_interval_ms = 1000;
+bool is_served(const config::AdminConfig& config, const loop::PeerCredentials& peer, uid_t own_uid) {
+  return peer.uid == 0 || peer.uid == own_uid || std::ranges::count(config.allow_uids, peer.uid) > 0 ||
+         std::ranges::count(config.allow_gids, peer.gid) > 0;
+}
 
-}  // namespace
-
-Server::Server(loop::Loop& loop, config::AdminConfig config, StatusLog& log)
-    : loop_(loop), config_(std::move(config)), log_(log), watch_timer_(loop, [this] { watch(); }),
+Server::Server(loop::Loop& loop, config::AdminConfig config, StatusLog& log, Patience patience)
+    : loop_(loop),
+      config_(std::move(config)),
+      log_(log),
+      patience_(patience),
+      watch_timer_(loop, [this] { watch(); }),
       close_timer_(loop, [this] {
         for (const auto& [id, subscriber] : subscribers_) drop_soon(*subscriber);
       }) {}
 
 Result<void> Server::listen(const std::string& path, RequestHandler& handler) {
   handler_ = &handler;
-  auto listener =
-      loop::Listener::listen(loop_, path, [this](std::unique_ptr<loop::Stream> stream, loop::PeerCredentials peer) {
+  auto listener = loop::Listener::listen(
+      loop_, path, [this](std::unique_ptr<loop::Stream> stream, loop::PeerCredentials peer) {
         accept(std::move(stream), peer);
       });
   if (!listener) return std::unexpected(listener.error());
@@ -32,26 +36,24 @@ Result<void> Server::listen(const std::string& path, RequestHandler& handler) {
 }
 
 void Server::accept(std::unique_ptr<loop::Stream> stream, const loop::PeerCredentials& peer) {
-  if (!is_allowed(peer)) {
-    spdlog::warn("admin: a connection of uid {} (pid {}) is refused; admin.allow_uids and allow_gids say who is served",
-                 peer.uid, peer.pid);
+  if (!is_served(config_, peer, geteuid())) {
+    spdlog::warn(
+        "admin: a connection of uid {} (pid {}) is refused; admin.allow_uids and allow_gids say who is "
+        "served",
+        peer.uid, peer.pid);
     return;
   }
   if (subscribers_.size() >= config_.max_subscribers) {
-    spdlog::warn("admin: a connection of pid {} is refused: there are {}, as many as admin.max_subscribers allows",
-                 peer.pid, subscribers_.size());
+    spdlog::warn(
+        "admin: a connection of pid {} is refused: there are {}, as many as admin.max_subscribers allows",
+        peer.pid, subscribers_.size());
     return;
   }
   const std::uint64_t id = next_id_++;
   spdlog::debug("admin: connection {} of uid {}, pid {}", id, peer.uid, peer.pid);
   SubscriberOwner& self = *this;
-  subscribers_.emplace(id, std::make_unique<Subscriber>(id, loop_, std::move(stream), peer, log_, self));
-}
-
-// As the kernel says, not as the client does.
-bool Server::is_allowed(const loop::PeerCredentials& peer) const {
-  return peer.uid == 0 || peer.uid == geteuid() || std::ranges::count(config_.allow_uids, peer.uid) > 0 ||
-         std::ranges::count(config_.allow_gids, peer.gid) > 0;
+  subscribers_.emplace(
+      id, std::make_unique<Subscriber>(id, loop_, std::move(stream), peer, log_, patience_, self));
 }
 
 void Server::on_line(Subscriber& from, std::string_view line) {
@@ -77,11 +79,21 @@ void Server::dispatch(Subscriber& from, Request request) {
   if (verb != Verb::ping && verb != Verb::status) {
     spdlog::info("admin: {} asked for by uid {}, pid {}", name_of(verb), from.peer().uid, from.peer().pid);
   }
-  // The client may be gone before its answer is there.
   std::string id = request.id;
+  if (from.open_requests() >= max_open_requests) {
+    return from.answer(
+        id, fail(ErrorCode::busy, fmt::format("{} requests of this connection wait for their answers; "
+                                              "ask again when one has come",
+                                              max_open_requests)));
+  }
+  from.request_began();
+  // The client may be gone before its answer is there.
   handler_->handle(std::move(request), from.peer(),
                    [this, subscriber_id = from.id(), id = std::move(id)](const Result<AnswerBody>& answer) {
-                     if (Subscriber* asker = find(subscriber_id)) asker->answer(id, answer);
+                     Subscriber* asker = find(subscriber_id);
+                     if (asker == nullptr) return;
+                     asker->request_ended();
+                     asker->answer(id, answer);
                    });
 }
 
@@ -112,7 +124,9 @@ void Server::drop_soon(Subscriber& subscriber) {
 
 void Server::turn_ends_soon() {
   if (std::exchange(turn_end_is_due_, true)) return;
-  loop_.at_end_of_turn([this] { end_turn(); });
+  loop_.at_end_of_turn([this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) end_turn();
+  });
 }
 
 // The only place where subscribers are written to and freed.
@@ -133,7 +147,7 @@ void Server::end_turn() {
     needs_watch |= subscriber->needs_watch();
   }
   for (const std::uint64_t id : std::exchange(to_drop_, {})) subscribers_.erase(id);
-  if (needs_watch && !watch_timer_.is_running()) watch_timer_.start_once(watch_interval_ms);
+  if (needs_watch && !watch_timer_.is_running()) watch_timer_.start_once(patience_.watch_interval_ms);
   if (on_closed_ && subscribers_.empty()) {
     close_timer_.stop();
     watch_timer_.stop();
@@ -149,7 +163,7 @@ void Server::watch() {
     needs_watch = true;
     if (!subscriber->outlives(loop_.now_ms())) drop_soon(*subscriber);
   }
-  if (needs_watch) watch_timer_.start_once(watch_interval_ms);
+  if (needs_watch) watch_timer_.start_once(patience_.watch_interval_ms);
 }
 
 void Server::close(std::uint64_t limit_ms, std::function<void()> on_closed) {

@@ -26,9 +26,15 @@ class RequestHandler {
   ~RequestHandler() = default;
 };
 
+// Whether `peer` is served by a daemon of `own_uid`: as the kernel says, not as the client does.
+bool is_served(const config::AdminConfig& config, const loop::PeerCredentials& peer, uid_t own_uid);
+
 class Server final : private SubscriberOwner {
  public:
-  Server(loop::Loop& loop, config::AdminConfig config, StatusLog& log);
+  // Requests of one connection that may wait for their answers at a time; one more is `busy`.
+  static constexpr std::size_t max_open_requests = 1024;
+
+  Server(loop::Loop& loop, config::AdminConfig config, StatusLog& log, Patience patience = {});
 
   // Binds `path`, which must be free. Requests before set_handler() are not read.
   Result<void> listen(const std::string& path, RequestHandler& handler);
@@ -37,8 +43,8 @@ class Server final : private SubscriberOwner {
   void published();
   std::uint64_t subscribers() const;
 
-  // Takes nobody new and ends every connection once what it is owed is written; on_closed comes when all are gone. Who
-  // does not read is cut off after `limit_ms`.
+  // Takes nobody new and ends every connection once what it is owed is written; on_closed comes when all are
+  // gone. Who does not read is cut off after `limit_ms`.
   void close(std::uint64_t limit_ms, std::function<void()> on_closed);
 
  private:
@@ -47,7 +53,6 @@ class Server final : private SubscriberOwner {
   void drop_soon(Subscriber& subscriber) override;
 
   void accept(std::unique_ptr<loop::Stream> stream, const loop::PeerCredentials& peer);
-  bool is_allowed(const loop::PeerCredentials& peer) const;
   void dispatch(Subscriber& from, Request request);
   Subscriber* find(std::uint64_t id) const;
   void turn_ends_soon();
@@ -57,6 +62,7 @@ class Server final : private SubscriberOwner {
   loop::Loop& loop_;
   const config::AdminConfig config_;
   StatusLog& log_;
+  const Patience patience_;
   RequestHandler* handler_ = nullptr;
   std::unique_ptr<loop::Listener> listener_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Subscriber>> subscribers_;
@@ -66,6 +72,7 @@ class Server final : private SubscriberOwner {
   std::vector<std::uint64_t> to_drop_;
   bool flush_all_ = false;
   bool turn_end_is_due_ = false;
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();  // for the task that may outlive us
   loop::Timer watch_timer_;
   loop::Timer close_timer_;
   std::function<void()> on_closed_;

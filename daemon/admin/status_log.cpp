@@ -12,8 +12,6 @@ namespace {
 constexpr std::size_t segment_bytes = 64 * 1024;
 static_assert(segment_bytes >= max_frame_bytes);
 
-bool by_seq(const LogEntry& entry, std::uint64_t seq) { return entry.seq < seq; }
-
 }  // namespace
 
 StatusLog::StatusLog(std::string default_model, std::function<void()> on_published)
@@ -23,15 +21,19 @@ void StatusLog::publish(const std::string& model, Status status) {
   append(&models_.try_emplace(model).first->first, std::move(status));
 }
 
-void StatusLog::publish(Status status) { append(nullptr, std::move(status)); }
+void StatusLog::publish(Status status) {
+  append(nullptr, std::move(status));
+}
 
 void StatusLog::append(const std::string* model, Status status) {
   StatusEvent event{std::move(status), std::nullopt, ++last_seq_, Timestamp::now()};
   if (model != nullptr) event.model = *model;
   fmt::memory_buffer line;
   encode(event, line);
-  LogEntry& entry = append_line({line.data(), line.size()});
+  LogEntry& entry = recent_.emplace_back();
+  entry.seq = last_seq_;
   entry.model = model;
+  store({line.data(), line.size()}, segment_, entry);
   if (model != nullptr) {
     remember(models_.find(*model)->second, event, entry);
   } else if (kind_of(event.status) == StatusKind::starting) {
@@ -45,18 +47,16 @@ void StatusLog::append(const std::string* model, Status status) {
   on_published_();
 }
 
-LogEntry& StatusLog::append_line(std::string_view line) {
-  if (!segment_ || segment_->capacity - segment_->used < line.size()) {
-    segment_ = std::make_shared<Segment>(segment_bytes);
+// Puts the line behind the others of `segment`, or into a new one where it does not fit.
+void StatusLog::store(std::string_view line, SegmentPtr& segment, LogEntry& entry) {
+  if (!segment || segment->capacity - segment->used < line.size()) {
+    segment = std::make_shared<Segment>(segment_bytes);
   }
-  std::memcpy(segment_->bytes.get() + segment_->used, line.data(), line.size());
-  LogEntry& entry = recent_.emplace_back();
-  entry.seq = last_seq_;
-  entry.segment = segment_;
-  entry.offset = static_cast<std::uint32_t>(segment_->used);
+  std::memcpy(segment->bytes.get() + segment->used, line.data(), line.size());
+  entry.offset = static_cast<std::uint32_t>(segment->used);
   entry.size = static_cast<std::uint32_t>(line.size());
-  segment_->used += line.size();
-  return entry;
+  segment->used += line.size();
+  entry.segment = segment;
 }
 
 void StatusLog::remember(Current& current, const StatusEvent& event, LogEntry& entry) {
@@ -67,9 +67,10 @@ void StatusLog::remember(Current& current, const StatusEvent& event, LogEntry& e
     return;
   }
   const LoadPhase* phase = phase_of(event);
-  entry.is_progress = phase != nullptr && current.phase == kind_of(*phase);
-  if (current.last_progress_seq != 0) supersede(current.last_progress_seq);
+  entry.is_progress = phase != nullptr && current.kind == kind && current.phase == kind_of(*phase);
+  if (entry.is_progress && current.last_progress_seq != 0) supersede(current.last_progress_seq);
   current.last_progress_seq = entry.is_progress ? entry.seq : 0;
+  current.kind = kind;
   current.phase = phase != nullptr ? std::optional(kind_of(*phase)) : std::nullopt;
   current.status = entry.line();
   // What it could do, it cannot do any more.
@@ -77,16 +78,27 @@ void StatusLog::remember(Current& current, const StatusEvent& event, LogEntry& e
 }
 
 void StatusLog::supersede(std::uint64_t seq) {
-  const auto entry = std::ranges::lower_bound(recent_, seq, {}, &LogEntry::seq);
-  if (entry != recent_.end() && entry->seq == seq) entry->is_superseded = true;
+  if (seq >= recent_.front().seq) {
+    recent_[seq - recent_.front().seq].is_superseded = true;
+    return;
+  }
+  const auto entry = std::ranges::lower_bound(older_, seq, {}, &LogEntry::seq);
+  if (entry != older_.end() && entry->seq == seq) older_.erase(entry);
 }
 
+// A reader that is more than kept_changes behind has lagged: what only that one would need can go.
 void StatusLog::forget_oldest() {
-  if (!recent_.front().is_progress) old_changes_.push_back(std::move(recent_.front()));
+  if (!recent_.front().is_superseded) {
+    // Moved together: hours of progress between two changes are not kept for the sake of the changes.
+    LogEntry& entry = older_.emplace_back(std::move(recent_.front()));
+    const SegmentPtr from = entry.segment;
+    store(entry.line(), older_segment_, entry);
+  }
   recent_.pop_front();
-  if (old_changes_.size() <= kept_changes) return;
-  forgotten_seq_ = old_changes_.front().seq;
-  old_changes_.pop_front();
+  while (!older_.empty() && changes_ - older_.front().change_number > kept_changes) {
+    forgotten_seq_ = older_.front().seq;
+    older_.pop_front();
+  }
 }
 
 std::string StatusLog::snapshot() const {
@@ -105,7 +117,7 @@ std::string StatusLog::snapshot() const {
     }
   }
   if (last != nullptr) frames += *last;
-  return has_status ? frames : starting_;
+  return has_status ? frames : frames + starting_;
 }
 
 std::string StatusLog::lagged_snapshot(std::uint64_t missed) const {
@@ -117,8 +129,8 @@ const LogEntry* StatusLog::find(std::uint64_t seq) const {
     const std::uint64_t index = seq - recent_.front().seq;
     return index < recent_.size() ? &recent_[index] : nullptr;
   }
-  const auto old = std::lower_bound(old_changes_.begin(), old_changes_.end(), seq, by_seq);
-  if (old != old_changes_.end()) return &*old;
+  const auto old = std::ranges::lower_bound(older_, seq, {}, &LogEntry::seq);
+  if (old != older_.end()) return &*old;
   return recent_.empty() ? nullptr : &recent_.front();
 }
 

@@ -1,5 +1,5 @@
-// The one log of events: each is encoded once, appended to a shared segment of memory, and read by every subscriber
-// through a cursor of its own. Nothing is copied or queued for a subscriber.
+// The one log of events: each is encoded once, appended to a shared segment of memory, and read by every
+// subscriber through a cursor of its own. Nothing is copied or queued for a subscriber.
 #pragma once
 
 #include <cstddef>
@@ -34,8 +34,8 @@ struct LogEntry {
   std::uint32_t offset = 0;
   std::uint32_t size = 0;
   const std::string* model = nullptr;  // owned by the log; null for events of the daemon
-  bool is_progress = false;            // within a phase: the next event of the model takes its place
-  bool is_superseded = false;          // a progress whose place was taken
+  bool is_progress = false;            // within a phase; everything else is a change
+  bool is_superseded = false;          // a progress whose place was taken by one of the same phase
 
   std::string_view line() const { return {segment->bytes.get() + offset, size}; }
 };
@@ -57,15 +57,18 @@ class StatusLog final : public model::EventSink {
   std::uint64_t seq() const { return last_seq_; }
   std::uint64_t changes() const { return changes_; }
 
+  // A stop of the daemon has begun.
+  bool is_draining() const { return !draining_.empty(); }
+
   // What a new connection is told: the capabilities, then the status, of every model that has one.
   std::string snapshot() const;
   // `missed` events are lost to one reader; the snapshot follows.
   std::string lagged_snapshot(std::uint64_t missed) const;
 
-  // The first entry from `seq` on that is still here: every event of the last kept_events, before those only changes.
-  // Null where there is none yet.
+  // The first entry from `seq` on that is still here: every event of the last kept_events, before those what
+  // no reader may miss. Null where there is none yet.
   const LogEntry* find(std::uint64_t seq) const;
-  // Whether no change from `seq` on has been forgotten.
+  // Whether nothing from `seq` on has been forgotten but superseded progress.
   bool has_changes_since(std::uint64_t seq) const { return seq > forgotten_seq_; }
   // Whether no event at all from `seq` on has been forgotten.
   bool has_events_since(std::uint64_t seq) const;
@@ -75,12 +78,13 @@ class StatusLog final : public model::EventSink {
   struct Current {
     std::string capabilities;
     std::string status;
-    std::optional<PhaseKind> phase;     // of the last event, where that was of a phase
+    std::optional<StatusKind> kind;       // of the last event
+    std::optional<PhaseKind> phase;       // likewise, where it was of a phase
     std::uint64_t last_progress_seq = 0;  // 0: the last event was no progress
   };
 
   void append(const std::string* model, Status status);
-  LogEntry& append_line(std::string_view line);
+  static void store(std::string_view line, SegmentPtr& segment, LogEntry& entry);
   void remember(Current& current, const StatusEvent& event, LogEntry& entry);
   void supersede(std::uint64_t seq);
   void forget_oldest();
@@ -91,12 +95,13 @@ class StatusLog final : public model::EventSink {
   std::string starting_;
   std::string draining_;
 
-  SegmentPtr segment_;
-  std::deque<LogEntry> recent_;       // without a gap
-  std::deque<LogEntry> old_changes_;  // before those, changes only
+  SegmentPtr segment_;           // of the newest entries
+  SegmentPtr older_segment_;     // of those that have come to older_ last
+  std::deque<LogEntry> recent_;  // without a gap
+  std::deque<LogEntry> older_;   // before those, without superseded progress
   std::uint64_t last_seq_ = 0;
   std::uint64_t changes_ = 0;
-  std::uint64_t forgotten_seq_ = 0;  // the newest change that is no longer here
+  std::uint64_t forgotten_seq_ = 0;  // the newest that is no longer here, superseded progress aside
 };
 
 }  // namespace ggufd::admin

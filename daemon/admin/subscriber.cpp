@@ -13,10 +13,6 @@ constexpr std::size_t max_pieces = 64;            // of one write
 constexpr std::size_t max_batch_bytes = 1 << 20;  // of one write; a socket's buffer is smaller
 // A client that asks and does not read its answers is not read from until it does.
 constexpr std::size_t max_private_bytes = 256 * 1024;
-// A reader that takes no byte for so long is not coming back.
-constexpr std::uint64_t stall_limit_ms = 60'000;
-// How long a client whose line was refused may go on sending before it is cut off.
-constexpr std::uint64_t refused_limit_ms = 1000;
 
 }  // namespace
 
@@ -32,7 +28,8 @@ struct Subscriber::Batch {
 
   void add(std::string_view piece, std::shared_ptr<const void> holder) {
     bytes += piece.size();
-    if (!pieces.empty() && pieces.back().base + pieces.back().len == piece.data()) {
+    if (!pieces.empty() && holders.back() == holder &&
+        pieces.back().base + pieces.back().len == piece.data()) {
       pieces.back().len += piece.size();  // frames that lie one behind the other are one piece
       return;
     }
@@ -42,38 +39,65 @@ struct Subscriber::Batch {
 };
 
 Subscriber::Subscriber(std::uint64_t id, loop::Loop& loop, std::unique_ptr<loop::Stream> stream,
-                       loop::PeerCredentials peer, const StatusLog& log, SubscriberOwner& owner)
-    : id_(id), loop_(loop), stream_(std::move(stream)), peer_(peer), log_(log), owner_(owner),
-      next_seq_(log.seq() + 1), changes_seen_(log.changes()) {
+                       loop::PeerCredentials peer, const StatusLog& log, const Patience& patience,
+                       SubscriberOwner& owner)
+    : id_(id),
+      loop_(loop),
+      stream_(std::move(stream)),
+      peer_(peer),
+      log_(log),
+      patience_(patience),
+      owner_(owner),
+      next_seq_(log.seq() + 1),
+      changes_seen_(log.changes()) {
   // The snapshot and the cursor are taken together: nothing can come between.
   push_private(log.snapshot());
-  stream_->start_reading([this](std::string_view bytes) { read(bytes); }, [this] { input_ended(); });
+  start_reading();
 }
 
 // --- What the client says
 
-void Subscriber::read(std::string_view bytes) {
-  if (is_refused_) return;
-  const bool fits = lines_.feed(bytes, [this](std::string_view line) {
-    owner_.on_line(*this, line);
-    return true;
-  });
-  if (!fits) refuse_line();
+void Subscriber::start_reading() {
+  stream_->start_reading([this](std::string_view bytes) { read(bytes); }, [this] { input_ended(); });
 }
 
-// Answered, and closed: where the next line would begin cannot be known. Its input is read on and thrown away, because
-// closing over unread bytes would reset the connection and could lose the answer.
+// Line by line, because a line's answer may be what pauses the reading.
+void Subscriber::read(std::string_view bytes) {
+  while (!bytes.empty() && !is_refused_ && !reads_paused_) {
+    const std::size_t end = bytes.find('\n');
+    const std::string_view piece = bytes.substr(0, end == std::string_view::npos ? end : end + 1);
+    bytes.remove_prefix(piece.size());
+    const bool fits = lines_.feed(piece, [this](std::string_view line) {
+      owner_.on_line(*this, line);
+      return true;
+    });
+    if (!fits) refuse_line();
+  }
+  if (!is_refused_) unread_.assign(bytes);
+}
+
+// The client has taken its answers: what it asked for meanwhile comes first.
+void Subscriber::read_on() {
+  if (!std::exchange(reads_paused_, false)) return;
+  const std::string unread = std::exchange(unread_, {});
+  read(unread);
+  if (!reads_paused_ && !has_ended_input_) start_reading();
+}
+
+// Answered, and closed: where the next line would begin cannot be known. Its input is read on and thrown
+// away, because closing over unread bytes would reset the connection and could lose the answer.
 void Subscriber::refuse_line() {
   is_refused_ = true;
   refused_at_ms_ = loop_.now_ms();
+  unread_.clear();
   answer("", fail(ErrorCode::frame_too_large, fmt::format("a line has at most {} bytes", max_frame_bytes)));
   close_when_written();
 }
 
 void Subscriber::input_ended() {
   has_ended_input_ = true;
+  if (stream_->peer_is_gone()) return owner_.drop_soon(*this);
   // A client may end its side once it has asked, and still read (`socat`, `nc -N`).
-  if (closes_when_written_ || stream_->peer_is_gone()) return owner_.drop_soon(*this);
   owner_.flush_soon(*this);
 }
 
@@ -88,12 +112,17 @@ void Subscriber::answer(std::string_view id, const Result<AnswerBody>& answer) {
 }
 
 void Subscriber::subscribe(std::string_view id, std::optional<std::uint64_t> since, Filter filter) {
+  const std::uint64_t last_seq = log_.seq();
+  if (!gets_events_) {
+    // What came while it wanted none is not made up for.
+    next_seq_ = last_seq + 1;
+    changes_seen_ = log_.changes();
+  }
   filter_ = std::move(filter);
   gets_events_ = true;
   is_behind_ = false;
-  answer(id, AnswerBody(answer::Subscribe{log_.seq()}));
+  answer(id, AnswerBody(answer::Subscribe{last_seq}));
   if (!since) return;
-  const std::uint64_t last_seq = log_.seq();
   if (*since > last_seq || !log_.has_events_since(*since + 1)) {
     // Too far back, or the number of another daemon's life.
     push_private(log_.lagged_snapshot(*since < last_seq ? last_seq - *since : last_seq));
@@ -106,9 +135,11 @@ void Subscriber::subscribe(std::string_view id, std::optional<std::uint64_t> sin
   for (Private& waiting : private_) waiting.before_seq = std::min(waiting.before_seq, next_seq_);
   const LogEntry* first = log_.find(next_seq_);
   changes_seen_ = first == nullptr ? log_.changes() : first->change_number - (first->is_progress ? 0 : 1);
+  changes_before_replay_ = log_.changes();
 }
 
 void Subscriber::push_private(std::string bytes) {
+  if (bytes.empty() || has_ended_output_) return;
   private_bytes_ += bytes.size();
   private_.push_back({log_.seq() + 1, std::make_shared<const std::string>(std::move(bytes))});
   if (private_bytes_ > max_private_bytes && !std::exchange(reads_paused_, true)) stream_->stop_reading();
@@ -125,8 +156,8 @@ bool Subscriber::wants(const LogEntry& entry) const {
 }
 
 void Subscriber::catch_up_if_lagging() {
-  const bool is_lagging =
-      log_.changes() - changes_seen_ > StatusLog::kept_changes || !log_.has_changes_since(next_seq_);
+  const std::uint64_t behind = log_.changes() - std::max(changes_seen_, changes_before_replay_);
+  const bool is_lagging = behind > StatusLog::kept_changes || !log_.has_changes_since(next_seq_);
   if (!is_lagging || !gets_events_) return;
   const std::uint64_t missed = log_.seq() + 1 - next_seq_;
   next_seq_ = log_.seq() + 1;
@@ -170,7 +201,8 @@ void Subscriber::flush() {
   }
 }
 
-// All of the batch counts as taken: what the socket did not take at once follows in the one write that is under way.
+// All of the batch counts as taken: what the socket did not take at once follows in the one write that is
+// under way.
 void Subscriber::took(std::size_t bytes, Batch& batch) {
   next_seq_ = batch.next_seq;
   changes_seen_ = batch.changes_seen;
@@ -200,14 +232,14 @@ void Subscriber::write_later(Batch& batch) {
 }
 
 bool Subscriber::outlives(std::uint64_t now_ms) {
-  if (refused_at_ms_ && now_ms - *refused_at_ms_ >= refused_limit_ms) return false;
+  if (refused_at_ms_ && now_ms - *refused_at_ms_ >= patience_.refused_ms) return false;
   if (has_ended_input_ && stream_->peer_is_gone()) return false;
   if (!stream_->is_writing()) return true;
   if (const std::size_t waiting = stream_->unwritten_bytes(); waiting != waiting_bytes_) {
     waiting_bytes_ = waiting;
     waiting_since_ms_ = now_ms;
   }
-  return now_ms - waiting_since_ms_ < stall_limit_ms;
+  return now_ms - waiting_since_ms_ < patience_.stall_ms;
 }
 
 void Subscriber::close_when_written() {
@@ -216,11 +248,10 @@ void Subscriber::close_when_written() {
 }
 
 void Subscriber::finished_writing() {
-  if (std::exchange(reads_paused_, false)) {
-    stream_->start_reading([this](std::string_view bytes) { read(bytes); }, [this] { input_ended(); });
-  }
-  if (!closes_when_written_) return;
+  read_on();
+  if (!closes_when_written_ || !private_.empty()) return;
   if (has_ended_input_ || !is_refused_) return owner_.drop_soon(*this);
+  if (std::exchange(has_ended_output_, true)) return;
   gets_events_ = false;
   stream_->end_writing();
 }

@@ -108,7 +108,8 @@ class Story {
       news.capabilities = event.line;
       return;
     }
-    const LoadPhase* phase = phase_of(StatusEvent{.status = *status});
+    const StatusEvent told{.status = *status};
+    const LoadPhase* phase = phase_of(told);
     const auto now =
         phase != nullptr ? std::optional(std::pair(status->index(), phase->index())) : std::nullopt;
     event.is_progress = now && now == news.phase;
