@@ -55,7 +55,7 @@ class FromHttp(ggufd.DaemonTest):
             daemon, client, outcome = self.bring_up(self.config_for(server.url("model.gguf"), self.file))
             self.assert_ready(outcome, daemon)
             story.check_all(client.events, "tiny")
-            self.assertIn("/model.gguf", server.access_log())
+            server.wait_for_request("/model.gguf")
             self.stop(daemon)
 
     def test_progress_is_told_at_most_ten_times_a_second(self):

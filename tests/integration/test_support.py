@@ -127,7 +127,7 @@ class Servers(ServedFolder):
     def test_nginx(self):
         with nginx.Nginx(self.folder) as server:
             self.assertEqual(get(server.url("file"), 1, 3), self.data[1:4])
-            self.assertIn("/file", server.access_log())
+            server.wait_for_request("/file")
 
 
 def sample():

@@ -115,5 +115,7 @@ class Nginx:
     def url(self, name=""):
         return f"{'https' if self._with_tls else 'http'}://127.0.0.1:{self.port}/{name}"
 
-    def access_log(self):
-        return (pathlib.Path(self._prefix.name) / "access.log").read_text()
+    def wait_for_request(self, path, limit_s=20):
+        """Until a request for `path` is in the access log, which nginx writes after it has answered."""
+        log = pathlib.Path(self._prefix.name) / "access.log"
+        process.wait_until(lambda: path in log.read_text(), None, limit_s, f"{path} in nginx's access log")
