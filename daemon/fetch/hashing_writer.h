@@ -25,8 +25,7 @@ class HashingWriter {
  public:
   static constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
   static constexpr std::size_t max_chunks = 24;
-  // Writes under way at a time. More than two do not help: the page cache is filled by copying, on as many
-  // cores.
+  // Writes under way at a time; the pool's other threads are for hashing and for the rest of the daemon.
   static constexpr int max_writes = 2;
 
   struct Callbacks {
