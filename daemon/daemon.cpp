@@ -8,12 +8,17 @@
 #include <filesystem>
 #include <utility>
 
+#include "config/environment.h"
+#include "fetch/resolve.h"
+#include "logging.h"
+
 namespace ggufd {
 namespace {
 
 // How long a subscriber that does not read may keep a daemon that has nothing else left to do.
 constexpr std::uint64_t close_limit_ms = 1000;
-// Some send a stop to the process and to its group (`timeout` does): two signals this close together are one wish.
+// Some send a stop to the process and to its group (`timeout` does): two signals this close together are one
+// wish.
 constexpr std::uint64_t same_stop_ms = 50;
 
 bool is_socket_of_a_model(const std::string& name) {
@@ -52,6 +57,7 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
   spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
   daemon->log_.publish(status::Starting{GGUFD_VERSION, getpid()});
   daemon->models_.load_at_boot();
+  daemon->scrub_.set_interval_h(daemon->services_.config.scrub_interval_h);
   return daemon;
 }
 
@@ -59,21 +65,73 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
     : files_(std::move(files)),
       lock_(std::move(lock)),
       curl_(loop_),
+      rate_limit_(loop_, options.config.fetch.bytes_per_second),
+      fetch_{loop_,
+             curl_,
+             rate_limit_,
+             store::BlobStore(options.store_folder),
+             options.config.fetch,
+             fetch::hub_settings(options.config.fetch, config::process_environment())},
+      pulls_(fetch_),
       log_(options.config.default_model, [this] { server_.published(); }),
       services_{loop_,
-                curl_,
+                pulls_,
                 store::BlobStore(options.store_folder),
                 std::move(options.config),
                 options.runtime_folder,
                 log_},
       models_(services_),
+      scrub_(loop_, services_.store,
+             [this](const model::BadBlob& bad, const std::vector<std::string>& names) {
+               tell_bad_blob(bad, names);
+             }),
+      reload_(loop_, options.config_file, services_.config, reload_seams(options)),
       server_(loop_, services_.config.admin, log_),
-      requests_(loop_, models_, server_, log_, [this] { drain(); }),
+      requests_(loop_, models_, server_, log_, services_.config, commands()),
       on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
       on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
-      on_hang_up_(loop_, SIGHUP, [] {
-        spdlog::warn("SIGHUP: the configuration is read at the start only; restart ggufd to apply a change");
-      }) {}
+      on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}
+
+admin::DaemonCommands Daemon::commands() {
+  return {.drain = [this] { drain(); },
+          .reload = [this](model::Reload::Waiter waiter) { reload_.ask(std::move(waiter)); }};
+}
+
+// --- The configuration while it runs
+
+model::ReloadSeams Daemon::reload_seams(DaemonOptions& options) {
+  return {.read = std::move(options.read_config),
+          .on_changed = [this] { apply_config(); },
+          .warn = [this](status::Warning warning) { this->warn(std::move(warning)); }};
+}
+
+void Daemon::on_hang_up() {
+  if (is_draining_) return;
+  spdlog::info("SIGHUP: reading the configuration again");
+  // The outcome is logged, and a bad one published; nobody else waits for it.
+  reload_.ask([](const Result<void>&) {});
+}
+
+// Transfers that have begun keep what they began with, but for the rate.
+void Daemon::apply_config() {
+  const config::Config& config = services_.config;
+  rate_limit_.set(config.fetch.bytes_per_second);
+  fetch_.settings = config.fetch;
+  fetch_.hub = fetch::hub_settings(config.fetch, config::process_environment());
+  scrub_.set_interval_h(config.scrub_interval_h);
+  set_log_level(config.log.level);
+}
+
+void Daemon::warn(status::Warning warning) {
+  log_.publish(std::move(warning));
+}
+
+void Daemon::tell_bad_blob(const model::BadBlob& bad, const std::vector<std::string>& names) {
+  if (models_.tell_bad_blob(bad, names)) return;
+  warn({std::string(name_of(ErrorCode::sha256_mismatch)), to_string(bad)});
+}
+
+// --- Start and stop
 
 std::expected<void, StartError> Daemon::open_admin_socket() {
   remove_left_over_sockets(services_.runtime_folder);
@@ -116,6 +174,8 @@ void Daemon::drain() {
   draining_since_ms_ = loop_.now_ms();
   spdlog::info("draining");
   log_.publish(status::Draining{});
+  scrub_.stop();
+  reload_.stop();
   models_.unload_all([this] { close(); });
 }
 

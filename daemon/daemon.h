@@ -1,8 +1,12 @@
 // The daemon: owns everything, and starts, serves and drains it.
 #pragma once
 
+#include <cstdint>
+#include <expected>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "admin/requests.h"
 #include "admin/server.h"
@@ -10,10 +14,14 @@
 #include "config/config.h"
 #include "config/places.h"
 #include "fetch/curl_loop.h"
+#include "fetch/pull.h"
+#include "fetch/rate_limit.h"
 #include "instance_lock.h"
 #include "loop/loop.h"
 #include "loop/signal.h"
 #include "model/models.h"
+#include "model/reload.h"
+#include "model/scrub.h"
 
 namespace ggufd {
 
@@ -34,6 +42,9 @@ struct StartError {
 
 struct DaemonOptions {
   config::Config config;
+  std::string config_file;
+  // Reads and checks that file again, as it was at the start. Blocks, and is called on the pool.
+  std::function<std::expected<config::Config, std::vector<config::Mistake>>()> read_config;
   std::string runtime_folder;
   std::string store_folder;
 };
@@ -51,7 +62,13 @@ class Daemon {
   Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock);
 
   std::expected<void, StartError> open_admin_socket();
+  admin::DaemonCommands commands();
+  model::ReloadSeams reload_seams(DaemonOptions& options);
   void on_stop_signal();
+  void on_hang_up();
+  void apply_config();
+  void warn(status::Warning warning);
+  void tell_bad_blob(const model::BadBlob& bad, const std::vector<std::string>& names);
   void drain();
   void close();
 
@@ -60,9 +77,14 @@ class Daemon {
   // In the order of construction: whoever is used by others stands before them.
   loop::Loop loop_;
   fetch::CurlLoop curl_;
+  fetch::RateLimit rate_limit_;
+  fetch::FetchServices fetch_;
+  fetch::Pulls pulls_;
   admin::StatusLog log_;
   model::Services services_;
   model::Models models_;
+  model::Scrub scrub_;
+  model::Reload reload_;
   admin::Server server_;
   admin::Requests requests_;
   loop::Signal on_terminate_;

@@ -8,8 +8,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <expected>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "daemon.h"
 #include "logging.h"
@@ -17,6 +21,8 @@
 namespace {
 
 using ggufd::ExitCode;
+using ggufd::config::Config;
+using ggufd::config::Mistake;
 
 struct CommandLine {
   ggufd::config::PlaceOptions places;
@@ -28,7 +34,7 @@ int exit_with(ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
-int exit_with_mistakes(const std::string& path, const std::vector<ggufd::config::Mistake>& mistakes) {
+int exit_with_mistakes(const std::string& path, const std::vector<Mistake>& mistakes) {
   fmt::print(stderr, "ggufd: {} has {} mistake{}:\n", path, mistakes.size(), mistakes.size() == 1 ? "" : "s");
   for (const auto& mistake : mistakes) fmt::print(stderr, "  {}\n", to_string(mistake));
   return static_cast<int>(ExitCode::bad_config);
@@ -51,8 +57,8 @@ std::optional<int> parse(int argc, char** argv, CommandLine& command_line) {
   return std::nullopt;
 }
 
-// Nothing that we make is for others; a client that has gone, or a file that may not grow, is an error to tell and no reason
-// to die; files are plenty.
+// Nothing that we make is for others; a client that has gone, or a file that may not grow, is an error to
+// tell and no reason to die; files are plenty.
 void set_up_process() {
   umask(077);
   std::signal(SIGPIPE, SIG_IGN);
@@ -64,23 +70,41 @@ void set_up_process() {
   }
 }
 
+// libuv's pool has four threads where nobody says otherwise. A download's two writers, its hash and its
+// journal could take them all, and everything else that works on files would wait: a look at the store, a
+// verify, another model's load.
+void widen_thread_pool() {
+  constexpr int keep_what_is_set = 0;
+  setenv("UV_THREADPOOL_SIZE", "8", keep_what_is_set);
+}
+
+// A file that nobody named may be missing: then no model is configured.
+std::expected<Config, std::vector<Mistake>> read_config(const std::string& path, bool is_named,
+                                                        const std::string& runtime_folder) {
+  if (!is_named && access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return Config();
+  auto config = ggufd::config::load_config(path);
+  if (!config) return config;
+  if (auto mistakes = check_model_sockets(*config, runtime_folder); !mistakes.empty()) {
+    return std::unexpected(std::move(mistakes));
+  }
+  return config;
+}
+
 int run(const CommandLine& command_line) {
   const auto environment = ggufd::config::process_environment();
   const auto config_file = find_config_file(command_line.places, environment, geteuid());
   if (!config_file) return exit_with(ExitCode::bad_config, config_file.error().message);
-  ggufd::DaemonOptions options;
-  // A file that nobody named may be missing: then no model is configured.
-  const bool is_named = command_line.places.config || environment("GGUFD_CONFIG");
-  if (is_named || access(config_file->path.c_str(), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)) {
-    auto config = ggufd::config::load_config(config_file->path);
-    if (!config) return exit_with_mistakes(config_file->path, config.error());
-    options.config = std::move(*config);
-  }
   const auto runtime = find_runtime_folder(command_line.places, environment, geteuid());
   if (!runtime) return exit_with(ExitCode::bad_config, runtime.error().message);
-  if (auto mistakes = check_model_sockets(options.config, runtime->path); !mistakes.empty()) {
-    return exit_with_mistakes(config_file->path, mistakes);
-  }
+  ggufd::DaemonOptions options;
+  options.config_file = config_file->path;
+  options.read_config = [path = config_file->path, runtime_folder = runtime->path,
+                         is_named = command_line.places.config || environment("GGUFD_CONFIG")] {
+    return read_config(path, is_named, runtime_folder);
+  };
+  auto config = options.read_config();
+  if (!config) return exit_with_mistakes(config_file->path, config.error());
+  options.config = std::move(*config);
   const auto store =
       find_store_folder(command_line.places, options.config.models_home, environment, geteuid());
   if (!store) return exit_with(ExitCode::bad_config, store.error().message);
@@ -109,6 +133,7 @@ int main(int argc, char** argv) {
   try {
     if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;
     set_up_process();
+    widen_thread_pool();
     return run(command_line);
   } catch (const std::exception& error) {
     // Out of memory, or a bug: no exception of ours comes this far.

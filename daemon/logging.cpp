@@ -77,6 +77,10 @@ void start_logging(const config::LogConfig& config) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void set_log_level(config::LogLevel level) {
+  spdlog::default_logger()->set_level(spdlog_level(level));
+}
+
 bool stop_logging() {
   // Shared, so that a thread that is stuck may end whenever it likes.
   const auto stopped = std::make_shared<std::promise<void>>();

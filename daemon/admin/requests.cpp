@@ -3,7 +3,11 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <memory>
 #include <utility>
+
+#include "admin/pull_request.h"
+#include "config/environment.h"
 
 namespace ggufd::admin {
 namespace {
@@ -20,15 +24,41 @@ model::Model::Waiter waiter_for(RequestHandler::Reply reply) {
   };
 }
 
+// The answer to a request about a file: what became of it or, where the client does not wait for that, that
+// it has begun. A refusal that comes at once is told in both cases.
+class Answered {
+ public:
+  Answered(RequestHandler::Reply reply, bool wait)
+      : reply_(std::make_shared<RequestHandler::Reply>(std::move(reply))), wait_(wait) {}
+
+  model::Model::BlobWaiter waiter() const {
+    return [reply = reply_](const Result<answer::Blob>& result) {
+      if (!*reply) return;
+      auto tell = std::exchange(*reply, nullptr);
+      if (!result) return tell(std::unexpected(result.error()));
+      tell(AnswerBody(*result));
+    };
+  }
+  void begun() const {
+    if (wait_ || !*reply_) return;
+    std::exchange(*reply_, nullptr)(AnswerBody(answer::Done{}));
+  }
+
+ private:
+  std::shared_ptr<RequestHandler::Reply> reply_;
+  bool wait_;
+};
+
 }  // namespace
 
 Requests::Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log,
-                   std::function<void()> drain)
+                   const config::Config& config, DaemonCommands commands)
     : loop_(loop),
       models_(models),
       server_(server),
       log_(log),
-      drain_(std::move(drain)),
+      config_(config),
+      commands_(std::move(commands)),
       started_ms_(loop.now_ms()) {}
 
 void Requests::handle(Request request, const loop::PeerCredentials&, Reply reply) {
@@ -56,8 +86,7 @@ void Requests::serve(const request::Status& request, Reply reply) {
 void Requests::serve(const request::Load& request, Reply reply) {
   const auto model = model_of(request.model);
   if (!model) return reply(std::unexpected(model.error()));
-  if (log_.is_draining())
-    return reply(fail(ErrorCode::busy, "ggufd is stopping; ask the one that follows it"));
+  if (const auto refused = refusal()) return reply(std::unexpected(*refused));
   if (request.wait.value_or(false)) return (*model)->load(waiter_for(std::move(reply)));
   if ((*model)->state() == ModelState::unloading)
     return (*model)->load(waiter_for(std::move(reply)));  // busy
@@ -66,35 +95,81 @@ void Requests::serve(const request::Load& request, Reply reply) {
 }
 
 void Requests::serve(const request::Unload& request, Reply reply) {
-  unload(request.model, request.wait.value_or(false), false, std::move(reply));
-}
-
-// Ends a load, or waits for the end of one that is being ended; everything else is left alone.
-void Requests::serve(const request::Cancel& request, Reply reply) {
-  unload(request.model, request.wait.value_or(false), true, std::move(reply));
-}
-
-void Requests::unload(const std::optional<std::string>& name, bool wait, bool only_a_load, Reply reply) {
-  const auto model = model_of(name);
+  const auto model = model_of(request.model);
   if (!model) return reply(std::unexpected(model.error()));
-  const ModelState state = (*model)->state();
-  const bool is_at_rest =
-      state == ModelState::uninitialized || state == ModelState::ready || state == ModelState::error;
-  if (only_a_load && is_at_rest) return reply(state_answer(state));
-  if (wait) return (*model)->unload(UnloadReason::request, waiter_for(std::move(reply)));
+  if (request.wait.value_or(false)) {
+    return (*model)->unload(UnloadReason::request, waiter_for(std::move(reply)));
+  }
   (*model)->unload(UnloadReason::request, [](const Result<ModelState>&) {});
   reply(state_answer(ModelState::uninitialized));
 }
 
+// Ends a load or a pull, or waits for the end of one that is being ended; everything else is left alone.
+void Requests::serve(const request::Cancel& request, Reply reply) {
+  const auto model = model_of(request.model);
+  if (!model) return reply(std::unexpected(model.error()));
+  if (request.wait.value_or(false)) return (*model)->cancel(waiter_for(std::move(reply)));
+  const ModelState state = (*model)->state();
+  const bool is_at_rest =
+      state == ModelState::uninitialized || state == ModelState::ready || state == ModelState::error;
+  (*model)->cancel([](const Result<ModelState>&) {});
+  reply(state_answer(is_at_rest ? state : ModelState::uninitialized));
+}
+
+// The answer always waits for the file to be read: whether it is any good is what is asked.
+void Requests::serve(const request::Reload& request, Reply reply) {
+  if (request.model) {
+    if (const auto model = model_of(request.model); !model) return reply(std::unexpected(model.error()));
+  }
+  if (const auto refused = refusal()) return reply(std::unexpected(*refused));
+  commands_.reload(
+      [this, name = request.model, reply = std::move(reply)](const Result<void>& outcome) mutable {
+        if (!outcome) return reply(std::unexpected(outcome.error()));
+        const auto model = model_of(name);
+        // Where no model is configured there is no state to tell.
+        if (!model) return reply(AnswerBody(answer::Done{}));
+        reply(state_answer((*model)->state()));
+      });
+}
+
+void Requests::serve(const request::Pull& request, Reply reply) {
+  const auto order = check_pull(request, config_, config::process_environment());
+  if (!order) return reply(std::unexpected(order.error()));
+  const auto model = order->model.empty() ? Result<model::Model*>(nullptr) : model_of(order->model);
+  if (!model) return reply(std::unexpected(model.error()));
+  if (const auto refused = refusal()) return reply(std::unexpected(*refused));
+  const bool wait = request.wait.value_or(true);
+  // Refusals come before the answer that says that it has begun.
+  Answered answered(std::move(reply), wait);
+  if (*model != nullptr) {
+    (*model)->pull(answered.waiter());
+  } else {
+    models_.pull(order->source, answered.waiter());
+  }
+  answered.begun();
+}
+
+void Requests::serve(const request::Verify& request, Reply reply) {
+  const auto model = model_of(request.model);
+  if (!model) return reply(std::unexpected(model.error()));
+  if (const auto refused = refusal()) return reply(std::unexpected(*refused));
+  (*model)->verify(Answered(std::move(reply), true).waiter());
+}
+
 void Requests::serve(const request::Drain&, Reply reply) {
   reply(AnswerBody(answer::Done{}));
-  drain_();
+  commands_.drain();
 }
 
 void Requests::serve(const auto& request, Reply reply) {
   const Verb verb = static_cast<Verb>(RequestBody(request).index());
   reply(fail(ErrorCode::unknown_type,
              fmt::format("ggufd " GGUFD_VERSION " does not serve the request \"{}\"", name_of(verb))));
+}
+
+std::optional<Error> Requests::refusal() const {
+  if (!log_.is_draining()) return std::nullopt;
+  return Error{ErrorCode::busy, "ggufd is stopping; ask the one that follows it"};
 }
 
 Result<model::Model*> Requests::model_of(const std::optional<std::string>& name) const {

@@ -2,18 +2,27 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "admin/server.h"
+#include "config/config.h"
 #include "model/models.h"
+#include "model/reload.h"
 
 namespace ggufd::admin {
 
+// What requests ask of the daemon itself.
+struct DaemonCommands {
+  std::function<void()> drain;                        // begins its stop
+  std::function<void(model::Reload::Waiter)> reload;  // reads the configuration again
+};
+
 class Requests final : public RequestHandler {
  public:
-  // `drain` begins the daemon's stop. All references outlive this.
+  // All references outlive this.
   Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log,
-           std::function<void()> drain);
+           const config::Config& config, DaemonCommands commands);
 
   void handle(Request request, const loop::PeerCredentials& from, Reply reply) override;
 
@@ -23,19 +32,24 @@ class Requests final : public RequestHandler {
   void serve(const request::Load& request, Reply reply);
   void serve(const request::Unload& request, Reply reply);
   void serve(const request::Cancel& request, Reply reply);
+  void serve(const request::Reload& request, Reply reply);
+  void serve(const request::Pull& request, Reply reply);
+  void serve(const request::Verify& request, Reply reply);
   void serve(const request::Drain&, Reply reply);
   // Every other verb.
   void serve(const auto& request, Reply reply);
 
   // The named model, the default one where none is named.
   Result<model::Model*> model_of(const std::optional<std::string>& name) const;
-  void unload(const std::optional<std::string>& name, bool wait, bool only_a_load, Reply reply);
+  // Told to the client where it is to begin something and the daemon is ending everything.
+  std::optional<Error> refusal() const;
 
   loop::Loop& loop_;
   model::Models& models_;
   Server& server_;
   const StatusLog& log_;
-  std::function<void()> drain_;
+  const config::Config& config_;
+  DaemonCommands commands_;
   const std::uint64_t started_ms_;
 };
 

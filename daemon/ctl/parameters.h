@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -17,6 +18,9 @@ class Parameters {
 
   // `name` as the help shows it, "MODEL"; a positional argument.
   void positional(const char* name, std::optional<std::string>& value, const char* help);
+  // The same that must be there, and any number of them.
+  void required(const char* name, std::string& value, const char* help);
+  void positionals(const char* name, std::vector<std::string>& values, const char* help);
   // `name` with its dashes, "--no-wait".
   void flag(const char* name, bool& value, const char* help);
   void text(const char* name, std::optional<std::string>& value, const char* help);

@@ -18,6 +18,14 @@ void Parameters::positional(const char* name, std::optional<std::string>& value,
   app_.add_option(name, value, help)->type_name("");
 }
 
+void Parameters::required(const char* name, std::string& value, const char* help) {
+  app_.add_option(name, value, help)->type_name("")->required();
+}
+
+void Parameters::positionals(const char* name, std::vector<std::string>& values, const char* help) {
+  app_.add_option(name, values, help)->type_name("");
+}
+
 void Parameters::flag(const char* name, bool& value, const char* help) {
   app_.add_flag(name, value, help);
 }
@@ -45,7 +53,7 @@ void bind_globals(CLI::App& app, GlobalOptions& options) {
   runtime_dir->type_name("DIR");
   app.add_option("--config", options.config, "the configuration file")->type_name("FILE");
   app.add_option("--store", options.store, "the store of models")->type_name("DIR");
-  app.add_flag("--json", options.json, "what the daemon says, as it says it");
+  app.add_flag("--json", options.json, "for programs: what the daemon says, as it says it");
 }
 
 // What is missing or wrong, where the parser would only say that there is no subcommand.
@@ -67,7 +75,8 @@ std::expected<CommandLine, int> parse(std::span<const char* const> arguments,
                                       const std::vector<std::unique_ptr<Verb>>& verbs, Output& out,
                                       Output& err, const char* version) {
   CommandLine line;
-  CLI::App app("Asks a running ggufd, and tells what its models are doing.", "ggufctl");
+  CLI::App app("Asks a running ggufd, tells what its models are doing, and looks after the store.",
+               "ggufctl");
   app.set_version_flag("--version", fmt::format("ggufctl {}", version));
   app.require_subcommand(1);
   bind_globals(app, line.options);

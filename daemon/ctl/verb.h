@@ -38,5 +38,9 @@ std::unique_ptr<Verb> make_cancel();
 std::unique_ptr<Verb> make_pull();
 std::unique_ptr<Verb> make_verify();
 std::unique_ptr<Verb> make_drain();
+std::unique_ptr<Verb> make_import();
+std::unique_ptr<Verb> make_ls();
+std::unique_ptr<Verb> make_rm();
+std::unique_ptr<Verb> make_gc();
 
 }  // namespace ggufd::ctl

@@ -40,13 +40,24 @@ Meaning meaning_of(CURLcode code) {
   }
 }
 
+// A TLS handshake that ended because the connection did (OpenSSL's words): a fault of the network or a server
+// that is being restarted, not one of certificates or ciphers.
+bool is_broken_off(CURLcode code, std::string_view detail) {
+  if (code != CURLE_SSL_CONNECT_ERROR) return false;
+  for (const std::string_view sign :
+       {"SSL_ERROR_SYSCALL", "unexpected eof", "Connection reset", "Broken pipe", "Connection timed out"}) {
+    if (detail.find(sign) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Error curl_error(CURLcode code, std::string_view url, std::string_view detail) {
-  const Meaning meaning = meaning_of(code);
-  return {meaning.code,
-          fmt::format("fetching {}: {}; {}", display_url(url),
-                      detail.empty() ? std::string_view(curl_easy_strerror(code)) : detail, meaning.remedy)};
+  const Meaning meaning = meaning_of(is_broken_off(code, detail) ? CURLE_RECV_ERROR : code);
+  // A proxy that curl can't use is quoted whole, with its password.
+  if (detail.empty() || detail.find('@') != std::string_view::npos) detail = curl_easy_strerror(code);
+  return {meaning.code, fmt::format("fetching {}: {}; {}", display_url(url), detail, meaning.remedy)};
 }
 
 std::string display_url(std::string_view url) {

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fetch/byte_ranges.h"
 #include "loop/loop.h"
 #include "loop/operation.h"
 #include "loop/timer.h"
@@ -23,23 +24,37 @@
 
 namespace ggufd::fetch {
 
+// Fewer, larger reads than with curl's default of 16 KiB.
+inline constexpr std::size_t default_receive_buffer_bytes = std::size_t{512} * 1024;
+
 struct TransferRequest {
-  std::string url;                   // http or https
-  std::vector<std::string> headers;  // "Name: value", in addition to curl's own
+  std::string url;                 // http or https
+  bool is_head = false;            // HEAD: no body
+  std::optional<ByteRange> range;  // nothing: the whole file
+  std::string if_range;  // with a range: an entity tag or a date, without control characters; empty: none
+  // Authorization: Bearer …, without control characters, to url's own scheme, host and port only, whatever
+  // redirects follow; empty: none.
+  std::string bearer_token;
+  // False: a redirect's head is the head that counts.
+  bool follow_redirects = true;
+  std::size_t receive_buffer_bytes = default_receive_buffer_bytes;
   std::uint32_t connect_timeout_s = 30;
   // Less than stall_bytes_per_second for so long, while it is not paused, is a stall.
   std::uint32_t stall_timeout_s = 30;
   std::uint32_t stall_bytes_per_second = 1024;
   bool allow_plain_http = false;  // false: http only to loopback, by any redirect too
   std::string ca_file;            // PEM; empty: the system's
-  std::string proxy;              // empty: what the environment says
+  // Empty: what the environment says (https_proxy, no_proxy and so on, as curl reads them), but for loopback,
+  // which is reached directly. Otherwise for all hosts but those of no_proxy.
+  std::string proxy;
 };
 
 // The head of the response that counts: the last one after all redirects.
 struct ResponseHead {
   long status = 0;
   std::string effective_url;
-  std::map<std::string, std::string, std::less<>> headers;  // names in lower case; the last one of a name
+  // Names in lower case; the last one of a name. Control characters in values are blanks.
+  std::map<std::string, std::string, std::less<>> headers;
 
   std::optional<std::string_view> header(std::string_view lower_case_name) const;
   std::optional<std::uint64_t> content_length() const;

@@ -107,6 +107,16 @@ class SlicedOperation final : public Operation {
 
 }  // namespace
 
+void offload_detached(Loop& loop, std::move_only_function<void()> work) {
+  // Without an operation there is nothing that could cancel it.
+  detail::PoolRequest::start(loop, std::make_shared<detail::PoolWork<void>>(
+                                       [work = std::move(work)](CancelToken) mutable {
+                                         work();
+                                         return Result<void>();
+                                       },
+                                       [](const Result<void>&) {}));
+}
+
 OperationPtr offload_slices(Loop& loop, Slices slices,
                             std::function<Result<void>(std::uint64_t, std::uint64_t)> work,
                             std::move_only_function<void(std::uint64_t)> on_progress,

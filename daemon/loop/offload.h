@@ -96,6 +96,9 @@ template <class T>
   return std::make_unique<detail::PoolOperation>(std::move(request));
 }
 
+// Work that nobody waits for, and that is done whatever becomes of those who asked for it. The loop's end waits for it.
+void offload_detached(Loop& loop, std::move_only_function<void()> work);
+
 struct Slices {
   std::uint64_t total_bytes = 0;
   std::uint64_t slice_bytes = 64ULL << 20;  // small enough that cancelling and progress come soon

@@ -8,24 +8,21 @@
 
 namespace ggufd::model {
 
-// The bring-up in its order; the steps are in bring_up_copy.cpp and, from `map` on, in bring_up_memory.cpp. check_local and verify may jump; every other step leads to the next.
+// The bring-up in its order; the steps are in bring_up_copy.cpp and, from `map` on, in bring_up_memory.cpp.
+// check_local and verify may jump back; every other step leads to the next.
 const BringUp::Step BringUp::steps[] = {
     &BringUp::check_local,        // is it here, and is it known to be good?
-    &BringUp::download,           // if not: fetch it, hashed on the way
-    &BringUp::keep_download,      // its digest is right: a blob; wrong: quarantine, and once more
+    &BringUp::pull,               // what is not here is fetched, verified on the way
+    &BringUp::keep,               // the store is told of it: manifest, links to a split model's shards
     &BringUp::verify,             // what is here and not known to be good is hashed
-    &BringUp::map,                // the verified descriptor is mapped and its header read
+    &BringUp::map,                // the verified descriptors are mapped and their headers read
     &BringUp::prefault,           // its pages are brought into memory
     &BringUp::allocate_kv_cache,  // as the memory plan says
     &BringUp::start_engine,       // last: it finds everything in place
 };
 
 BringUp::BringUp(Services& services, const config::ModelConfig& model, BringUpCallbacks callbacks)
-    : services_(services),
-      model_(model),
-      callbacks_(std::move(callbacks)),
-      wait_(services.loop, [this] { run(&BringUp::download); }),
-      deadline_(services.loop, [this] {
+    : services_(services), model_(model), callbacks_(std::move(callbacks)), deadline_(services.loop, [this] {
         if (is_cancelled_) return;
         reason_ = Error{ErrorCode::load_timeout,
                         fmt::format("{} was not ready within load_timeout_s, {} s after it was mapped",
@@ -54,10 +51,8 @@ void BringUp::go_to(Step step) {
 
 void BringUp::cancel() {
   if (std::exchange(is_cancelled_, true)) return;
-  if (operation_) return operation_->cancel();
-  // Between two looks at another's download: woken to end. Everywhere else the running step ends at its next
-  // turn.
-  if (wait_.is_running()) wait_.start_once(0);
+  // Without an operation a callback asks for it: the step that begins next ends at once.
+  if (operation_) operation_->cancel();
 }
 
 void BringUp::stop(Error error) {
@@ -66,14 +61,12 @@ void BringUp::stop(Error error) {
         Error{ErrorCode::cancelled, fmt::format("the load of {} was cancelled", model_.name)});
   }
   deadline_.stop();
-  copy_.reset();
-  downloaded_.reset();
-  download_lock_.reset();
+  copies_.clear();
   // Gigabytes are given back on the pool.
   operation_ = loop::offload<void>(
       services_.loop,
       [loaded = std::make_shared<LoadedModel>(std::move(loaded_))](loop::CancelToken) {
-        loaded->mapping.reset();
+        loaded->mappings.clear();
         loaded->kv_cache.reset();
         return Result<void>();
       },

@@ -7,17 +7,19 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "fetch/download.h"
 #include "gguf/memory_plan.h"
 #include "loop/offload.h"
 #include "loop/operation.h"
 #include "loop/timer.h"
 #include "model/loaded_model.h"
 #include "model/local_copy.h"
+#include "model/mapped_model.h"
+#include "model/model_files.h"
+#include "model/pull_files.h"
 #include "model/services.h"
 #include "protocol/load_phase.h"
-#include "store/model_lock.h"
 
 namespace ggufd::model {
 
@@ -27,7 +29,7 @@ struct BringUpCallbacks {
   // published.
   std::function<void(LoadPhase)> on_phase;
   std::function<void(std::string code, std::string message)> on_warning;
-  // The bytes are known to have this digest.
+  // The bytes are known to have this digest, of the first file where there are several; the size is of all.
   std::function<void(const store::Digest&, std::uint64_t size_bytes)> on_identified;
   // The end, with `cancelled` where it was. Whatever was begun is undone by then.
   std::move_only_function<void(Result<LoadedModel>)> on_done;
@@ -43,13 +45,13 @@ class BringUp final : public loop::Operation {
 
  private:
   // A step starts one operation and ends, in a later turn, by advance(), go_to() or stop(). A step with
-  // nothing to do advances at once.
+  // nothing (more) to do advances at once.
   using Step = void (BringUp::*)();
   static const Step steps[];
 
   void check_local();
-  void download();
-  void keep_download();
+  void pull();
+  void keep();
   void verify();
   void map();
   void prefault();
@@ -71,11 +73,13 @@ class BringUp final : public loop::Operation {
                  std::move_only_function<void(std::uint64_t)> on_progress,
                  std::move_only_function<void()> then);
 
-  void found_local(std::optional<LocalCopy> copy);
-  void fetch_into(store::Partial partial);
-  void quarantined(phase::Quarantine evidence);
-  void verified(const store::Digest& digest);
-  void identified();
+  void found(std::vector<ModelFile> files, std::vector<std::optional<LocalCopy>> copies);
+  void pulled(std::vector<std::optional<fetch::Pulled>> files);
+  void hash(std::size_t index);
+  void hashed(std::size_t index, const store::Digest& digest);
+  void put_away(std::size_t index, const store::Digest& actual);
+  void quarantined(std::size_t index, const phase::Quarantine& evidence);
+  bool is_split() const { return files_.size() > 1; }
   void report_resident(std::uint64_t bytes);
 
   Services& services_;
@@ -83,16 +87,17 @@ class BringUp final : public loop::Operation {
   BringUpCallbacks callbacks_;
   Step current_ = nullptr;
   loop::OperationPtr operation_;  // of the running step
-  loop::Timer wait_;              // for another process's download
   loop::Timer deadline_;          // load_timeout_s, from `map` on
   bool is_cancelled_ = false;
   std::optional<Error> reason_;  // why it was cancelled, where not by request
 
-  Expectation expectation_;
-  std::shared_ptr<LocalCopy> copy_;  // shared with the work that reads it
-  std::optional<store::ModelLock> download_lock_;
-  std::optional<fetch::Downloaded> downloaded_;
-  bool has_quarantined_ = false;
+  std::vector<ModelFile> files_;
+  Copies copies_;  // one a file, null while it is not here; shared with the work that reads them
+  std::vector<bool> has_been_put_away_;  // one a file: a bad copy of it; the fresh one is the last
+  bool has_pulled_ = false;              // the store has to be told
+  bool has_verified_ = false;            // something was hashed here since
+  config::Source pulled_from_;           // where the first file came from
+  std::string pulled_revision_;
   std::string architecture_;
   gguf::MemoryPlan plan_;
   LoadedModel loaded_;

@@ -1,230 +1,255 @@
-// The first half of a bring-up: a copy of the bytes that is known to be good. It is here, or it is fetched, or hashed.
+// The first half of a bring-up: copies of the bytes that are known to be good. They are here, or fetched, or
+// hashed.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
-#include "fetch/curl_error.h"
-#include "fetch/source_url.h"
 #include "model/bring_up.h"
 #include "model/bring_up_pool.h"
-#include "store/model_lock.h"
+#include "model/keep.h"
 
 namespace ggufd::model {
 namespace {
 
-// How often it is looked whether another process's download of the same bytes has ended.
-constexpr std::uint64_t other_download_interval_ms = 250;
+// What was pulled, as the bring-up's own copies. One that has to be hashed yet is opened once more: others
+// who wait for the same pull would hash it, too.
+Result<Copies> copies_of(const store::BlobStore& store,
+                         const std::vector<std::optional<fetch::Pulled>>& files, Copies copies) {
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!files[i]) continue;
+    std::shared_ptr<store::FoundBlob> blob = files[i]->blob;
+    if (blob->needs_hash) {
+      auto own = store.find(files[i]->digest);
+      if (!own) return std::unexpected(own.error());
+      if (!*own) return fail(ErrorCode::io, fmt::format("{} was removed while it was loaded", blob->path));
+      blob = std::make_shared<store::FoundBlob>(std::move(**own));
+    }
+    copies[i] = std::make_shared<LocalCopy>(local_copy_of(std::move(blob), files[i]->digest));
+    const bool is_hashed_now = files[i]->was_fetched && copies[i]->integrity == Integrity::stat_cached;
+    if (is_hashed_now && !copies[i]->needs_hash) copies[i]->integrity = Integrity::hashed;
+  }
+  return copies;
+}
 
 }  // namespace
-
 
 // --- Is it here?
 
 void BringUp::check_local() {
   callbacks_.on_phase(phase::CheckingLocal{path_to_check(services_.store, model_)});
   struct Look {
-    Expectation expectation;
-    std::optional<LocalCopy> copy;
+    std::vector<ModelFile> files;
+    std::vector<std::optional<LocalCopy>> copies;
   };
   on_pool<Look>(
       [store = services_.store, model = model_]() -> Result<Look> {
-        auto expectation = expectation_of(store, model);
-        if (!expectation) return std::unexpected(expectation.error());
-        auto copy = find_local_copy(store, model, expectation->digest);
-        if (!copy) return std::unexpected(copy.error());
-        return Look{std::move(*expectation), std::move(*copy)};
+        auto files = model_files(store, model);
+        if (!files) return std::unexpected(files.error());
+        auto copies = find_local_copies(store, *files);
+        if (!copies) return std::unexpected(copies.error());
+        return Look{std::move(*files), std::move(*copies)};
       },
-      [this](Look look) {
-        expectation_ = std::move(look.expectation);
-        found_local(std::move(look.copy));
-      });
+      [this](Look look) { found(std::move(look.files), std::move(look.copies)); });
 }
 
-void BringUp::found_local(std::optional<LocalCopy> copy) {
-  copy_ = copy ? std::make_shared<LocalCopy>(std::move(*copy)) : nullptr;
-  if (copy_ && copy_->needs_hash) return go_to(&BringUp::verify);
-  if (copy_) return identified();
+void BringUp::found(std::vector<ModelFile> files, std::vector<std::optional<LocalCopy>> copies) {
+  files_ = std::move(files);
+  has_been_put_away_.resize(files_.size());
+  copies_.clear();
+  for (auto& copy : copies) {
+    copies_.push_back(copy ? std::make_shared<LocalCopy>(std::move(*copy)) : nullptr);
+  }
+  if (std::ranges::find(copies_, nullptr) == copies_.end()) {
+    auto checked = check_size(model_, copies_.front()->path, total_bytes(copies_));
+    if (!checked) return stop(std::move(checked.error()));
+    return advance();
+  }
   if (services_.config.auto_pull) return advance();
   stop({ErrorCode::not_in_store,
         fmt::format("{} is not in the store {} and auto_pull is off; fetch it with `ggufctl pull {}`",
                     model_.name, services_.store.root(), model_.name)});
 }
 
-// What is known good goes on to be mapped, if it is what was asked for.
-void BringUp::identified() {
-  if (expectation_.digest && copy_->digest != expectation_.digest) {
-    return stop(
-        {ErrorCode::sha256_mismatch,
-         fmt::format(
-             "{} has the SHA-256 {} and should have {}; the file is left as it is: replace it, or correct "
-             "the model's sha256",
-             copy_->path, copy_->digest->to_hex(), expectation_.digest->to_hex())});
+// --- Fetch what is not.
+
+void BringUp::pull() {
+  if (std::ranges::find(copies_, nullptr) == copies_.end()) return advance();
+  PullFilesRequest request{.model = model_.name,
+                           .size_bytes = model_.size_bytes,
+                           .settings = services_.config.fetch,
+                           .look = {.model = model_.name,
+                                    .memory = memory_settings(model_),
+                                    .headroom_bytes = services_.config.memory_headroom_bytes}};
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    FileToPull& file = request.files.emplace_back(files_[i]);
+    if (copies_[i]) file.size_here_bytes = copies_[i]->size_bytes;
+    file.was_put_away = has_been_put_away_[i];
   }
-  callbacks_.on_identified(*copy_->digest, copy_->size_bytes);
-  go_to(&BringUp::map);
-}
-
-// --- Fetch it.
-
-void BringUp::download() {
-  if (is_cancelled_) return stop(fail(ErrorCode::cancelled, "").error());
-  // The model's lock and the partial's: one fetches, whoever else wants the same waits for what it brings.
-  struct Locked {
-    std::optional<store::ModelLock> lock;
-    std::optional<store::Partial> partial;  // nothing: somebody else has it
-    bool is_here_now = false;
-  };
-  on_pool<Locked>(
-      [store = services_.store, key = expectation_.partial_key, model = model_]() -> Result<Locked> {
-        auto lock = store::ModelLock::try_lock(store.root(), model.name);
-        if (!lock) return std::unexpected(lock.error());
-        if (!*lock) return Locked{};
-        auto partial = store.open_partial(key);
-        if (!partial && partial.error().code == ErrorCode::busy) return Locked{};
-        if (!partial) return std::unexpected(partial.error());
-        Locked locked{std::move(*lock), std::move(*partial)};
-        // Whoever held it before may have brought the blob, and said in the manifest which one it is.
-        const auto expectation = expectation_of(store, model);
-        if (!expectation) return std::unexpected(expectation.error());
-        if (!expectation->digest) return locked;
-        auto blob = store.find(*expectation->digest);
-        if (!blob) return std::unexpected(blob.error());
-        locked.is_here_now = blob->has_value();
-        if (locked.is_here_now) {
-          auto discarded = std::move(*locked.partial).discard();
-          if (!discarded) return std::unexpected(discarded.error());
-        }
-        return locked;
+  begin(std::make_unique<PullFiles>(
+      services_.loop,
+      [&pulls = services_.pulls](fetch::PullRequest one, fetch::PullCallbacks callbacks) {
+        return pulls.join(std::move(one), std::move(callbacks));
       },
-      [this](Locked locked) {
-        if (!locked.partial) return wait_.start_once(other_download_interval_ms);
-        if (locked.is_here_now) return go_to(&BringUp::check_local);
-        download_lock_ = std::move(locked.lock);
-        fetch_into(std::move(*locked.partial));
-      });
-}
-
-void BringUp::fetch_into(store::Partial partial) {
-  if (is_cancelled_) return stop(fail(ErrorCode::cancelled, "").error());
-  auto download = std::make_unique<fetch::Download>(
-      services_.loop, services_.curl,
-      fetch::DownloadRequest{.url = fetch::source_url(model_.sources.front(), services_.config.fetch),
-                             .size_bytes = model_.size_bytes,
-                             .settings = services_.config.fetch},
-      std::move(partial),
-      fetch::DownloadCallbacks{
-          .on_progress =
-              [this] { callbacks_.on_phase(static_cast<fetch::Download&>(*operation_).progress()); },
+      std::move(request),
+      PullFilesCallbacks{
+          .on_phase = [this](const LoadPhase& phase) { callbacks_.on_phase(phase); },
+          .on_warning = [this](const std::string& code,
+                               const std::string& message) { callbacks_.on_warning(code, message); },
           .on_done =
-              [this](Result<fetch::Downloaded> result) {
+              [this](Result<std::vector<std::optional<fetch::Pulled>>> result) {
+                // The operation is calling: it is destroyed when the turn ends, not under its own feet.
+                services_.loop.at_end_of_turn([ended = std::move(operation_)] {});
                 if (!result) return stop(std::move(result.error()));
-                downloaded_ = std::move(*result);
-                advance();
-              }});
-  callbacks_.on_phase(download->progress());
-  begin(std::move(download));
+                pulled(std::move(*result));
+              }}));
 }
 
-void BringUp::keep_download() {
-  const std::string path = downloaded_->partial.data_path();
-  const store::Digest digest = downloaded_->digest;
-  const std::uint64_t size_bytes = downloaded_->size_bytes;
-  const std::string url =
-      fetch::display_url(fetch::source_url(model_.sources.front(), services_.config.fetch));
-  auto partial = std::make_shared<store::Partial>(std::move(downloaded_->partial));
-  downloaded_.reset();
-  callbacks_.on_phase(phase::Verify{path, size_bytes, size_bytes});
-  if (expectation_.digest && digest != *expectation_.digest) {
-    const store::QuarantineEvidence evidence{url, "sha256_mismatch", expectation_.digest->to_hex(),
-                                             digest.to_hex()};
-    return on_pool<phase::Quarantine>(
-        [store = services_.store, partial, evidence, path]() -> Result<phase::Quarantine> {
-          return map_result(store.quarantine(std::move(*partial), evidence), [&](std::string&& kept) {
-            return phase::Quarantine{path, evidence.expected, evidence.actual, std::move(kept)};
-          });
-        },
-        [this](phase::Quarantine done) { quarantined(std::move(done)); });
+void BringUp::pulled(std::vector<std::optional<fetch::Pulled>> files) {
+  if (files.front()) {
+    pulled_from_ = files.front()->source;
+    pulled_revision_ = files.front()->revision;
+  } else if (!has_pulled_) {
+    pulled_from_ = files_.front().network_sources().front();
   }
-  on_pool<LocalCopy>(
-      [store = services_.store, model = model_, partial, digest, size_bytes, url]() -> Result<LocalCopy> {
-        auto blob = store.commit(std::move(*partial), digest, size_bytes, url);
-        if (!blob) return std::unexpected(blob.error());
-        if (auto recorded = record_manifest(store, model, digest, size_bytes); !recorded) {
+  // From now on they are what is required.
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i]) files_[i].digest = files[i]->digest;
+  }
+  has_pulled_ = true;
+  has_verified_ = false;
+  on_pool<Copies>([store = services_.store, files = std::move(files),
+                   copies = copies_] { return copies_of(store, files, copies); },
+                  [this](Copies copies) {
+                    copies_ = std::move(copies);
+                    for (const auto& copy : copies_) {
+                      if (copy->needs_hash || copy->is_in_place() || copy->blob->reason.empty()) continue;
+                      // It is good, only its stamp could not be written: the next start will hash it.
+                      callbacks_.on_warning("not_stamped",
+                                            fmt::format("{}: {}", copy->path, copy->blob->reason));
+                    }
+                    auto checked = check_size(model_, copies_.front()->path, total_bytes(copies_));
+                    if (!checked) return stop(std::move(checked.error()));
+                    advance();
+                  });
+}
+
+void BringUp::keep() {
+  loaded_.path = copies_.front()->path;
+  const bool needs_links = is_split() && !copies_.front()->is_in_place();
+  if (!has_pulled_ && !needs_links) return advance();
+  KeptModel kept{.name = model_.name,
+                 .digests = {},
+                 .size_bytes = total_bytes(copies_),
+                 .source = pulled_from_,
+                 .revision = pulled_revision_};
+  for (const ModelFile& file : files_) kept.digests.push_back(*file.digest);
+  on_pool<std::string>(
+      [store = services_.store, kept = std::move(kept), files = files_, path = loaded_.path,
+       is_new = has_pulled_, needs_links]() -> Result<std::string> {
+        if (auto recorded = is_new ? record_manifest(store, kept) : Result<void>(); !recorded) {
           return std::unexpected(recorded.error());
         }
-        return local_copy_of(std::move(*blob), digest);
+        return needs_links ? link_files(store, kept.name, files) : path;
       },
-      [this](LocalCopy copy) {
-        download_lock_.reset();
-        // The blob is good, only its stamp could not be written: the next start will hash it.
-        if (const std::string& reason = copy.blob->reason; !reason.empty()) {
-          callbacks_.on_warning("not_stamped", fmt::format("{}: {}", copy.path, reason));
-        }
-        found_local(std::move(copy));
+      [this](std::string path) {
+        loaded_.path = std::move(path);
+        advance();
       });
-}
-
-void BringUp::quarantined(phase::Quarantine evidence) {
-  download_lock_.reset();
-  callbacks_.on_phase(evidence);
-  // With auto_pull off nothing is fetched: the look at what is here says so.
-  if (!services_.config.auto_pull) return go_to(&BringUp::check_local);
-  if (!std::exchange(has_quarantined_, true)) return go_to(&BringUp::download);
-  stop({ErrorCode::sha256_mismatch,
-        fmt::format(
-            "what {} serves has the SHA-256 {} and should have {}, also after a fresh download; correct the "
-            "model's sha256 or its source. The bytes are kept in {}",
-            config::to_string(model_.sources.front()), evidence.actual_sha256, evidence.expected_sha256,
-            evidence.quarantine_path)});
 }
 
 // --- Hash what is here.
 
 void BringUp::verify() {
-  callbacks_.on_phase(phase::Verify{copy_->path, 0, copy_->size_bytes});
+  std::size_t to_hash = copies_.size();
+  for (std::size_t i = copies_.size(); i-- > 0;) {
+    const LocalCopy& copy = *copies_[i];
+    if (copy.needs_hash) {
+      to_hash = i;
+    } else if (files_[i].digest && copy.digest != files_[i].digest) {
+      return stop(
+          {ErrorCode::sha256_mismatch,
+           fmt::format("{} has the SHA-256 {} and should have {}; the file is left as it is: replace it, or "
+                       "correct the model's sha256",
+                       copy.path, copy.digest->to_hex(), files_[i].digest->to_hex())});
+    }
+  }
+  if (to_hash < copies_.size()) return hash(to_hash);
+  // The pull verified a split model file by file; it is told once, of all.
+  const std::uint64_t size_bytes = total_bytes(copies_);
+  if (has_pulled_ && is_split() && !has_verified_) {
+    callbacks_.on_phase(phase::Verify{loaded_.path, size_bytes, size_bytes});
+  }
+  callbacks_.on_identified(*copies_.front()->digest, size_bytes);
+  advance();
+}
+
+// The progress is that of all files: those that need no hash are verified.
+void BringUp::hash(std::size_t index) {
+  const auto copy = copies_[index];
+  std::uint64_t before_bytes = 0;
+  for (const auto& other : copies_) before_bytes += other->needs_hash ? 0 : other->size_bytes;
+  const auto report = [this, path = copy->path, before_bytes](std::uint64_t bytes) {
+    callbacks_.on_phase(phase::Verify{path, before_bytes + bytes, total_bytes(copies_)});
+  };
+  has_verified_ = true;
+  report(0);
   const auto hasher = std::make_shared<store::Sha256>();
   in_slices(
-      {.total_bytes = copy_->size_bytes},
-      [hasher, copy = copy_](std::uint64_t offset, std::uint64_t length) {
-        return hash_slice(copy->fd(), offset, length, *hasher, copy->path);
+      {.total_bytes = copy->size_bytes},
+      [hasher, copy](std::uint64_t offset, std::uint64_t length) {
+        return store::hash_slice(copy->fd(), offset, length, *hasher, copy->path);
       },
-      [this](std::uint64_t bytes) {
-        callbacks_.on_phase(phase::Verify{copy_->path, bytes, copy_->size_bytes});
-      },
-      [this, hasher] {
+      report,
+      [this, index, hasher] {
         const auto digest = hasher->finish();
         if (!digest) return stop(digest.error());
-        verified(*digest);
+        hashed(index, *digest);
       });
 }
 
-void BringUp::verified(const store::Digest& digest) {
-  const bool is_bad_blob = !copy_->is_in_place() && digest != *expectation_.digest;
-  if (is_bad_blob) {
-    const store::QuarantineEvidence evidence{"", "sha256_mismatch", expectation_.digest->to_hex(),
-                                             digest.to_hex()};
-    return on_pool<phase::Quarantine>(
-        [store = services_.store, evidence, expected = *expectation_.digest,
-         path = copy_->path]() -> Result<phase::Quarantine> {
-          return map_result(store.quarantine_blob(expected, evidence), [&](std::string&& kept) {
-            return phase::Quarantine{path, evidence.expected, evidence.actual, std::move(kept)};
-          });
-        },
-        [this](phase::Quarantine done) {
-          copy_.reset();
-          quarantined(std::move(done));
-        });
-  }
-  on_pool<LocalCopy>(
-      [store = services_.store, copy = std::move(copy_), digest]() -> Result<LocalCopy> {
+void BringUp::hashed(std::size_t index, const store::Digest& digest) {
+  const bool is_bad_blob = !copies_[index]->is_in_place() && digest != *files_[index].digest;
+  if (is_bad_blob) return put_away(index, digest);
+  on_pool<std::shared_ptr<LocalCopy>>(
+      [store = services_.store, copy = copies_[index], digest]() -> Result<std::shared_ptr<LocalCopy>> {
         if (auto recorded = record_hash(store, *copy, digest); !recorded)
           return std::unexpected(recorded.error());
-        return std::move(*copy);
+        return copy;
       },
-      [this](LocalCopy recorded) {
-        if (!recorded.not_stamped.empty()) callbacks_.on_warning("not_stamped", recorded.not_stamped);
-        found_local(std::move(recorded));
+      [this](const std::shared_ptr<LocalCopy>& recorded) {
+        const LocalCopy& copy = *recorded;
+        if (!copy.not_stamped.empty()) callbacks_.on_warning("not_stamped", copy.not_stamped);
+        go_to(&BringUp::verify);
       });
+}
+
+void BringUp::put_away(std::size_t index, const store::Digest& actual) {
+  const store::Digest expected = *files_[index].digest;
+  const store::QuarantineEvidence evidence{"", "sha256_mismatch", expected.to_hex(), actual.to_hex()};
+  on_pool<phase::Quarantine>(
+      [store = services_.store, evidence, expected,
+       path = copies_[index]->path]() -> Result<phase::Quarantine> {
+        return map_result(store.quarantine_blob(expected, evidence), [&](std::string&& kept) {
+          return phase::Quarantine{path, evidence.expected, evidence.actual, std::move(kept)};
+        });
+      },
+      [this, index](const phase::Quarantine& done) { quarantined(index, done); });
+}
+
+void BringUp::quarantined(std::size_t index, const phase::Quarantine& evidence) {
+  copies_[index].reset();
+  callbacks_.on_phase(evidence);
+  // Where nothing is fetched the look at what is here says so.
+  const bool is_fetched = services_.config.auto_pull && !files_[index].network_sources().empty();
+  if (!is_fetched) return go_to(&BringUp::check_local);
+  const bool is_second = has_been_put_away_[index];
+  has_been_put_away_[index] = true;
+  if (!is_second) return go_to(&BringUp::pull);
+  stop({ErrorCode::sha256_mismatch,
+        fmt::format(
+            "{} has the SHA-256 {} and should have {}, also after a fresh download; the bytes are kept in {}",
+            evidence.path, evidence.actual_sha256, evidence.expected_sha256, evidence.quarantine_path)});
 }
 
 }  // namespace ggufd::model

@@ -1,61 +1,39 @@
 // The second half of a bring-up: the good copy is mapped, brought into memory, and an engine started on it.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/resident.h"
-#include "gguf/validate.h"
 #include "model/bring_up.h"
 #include "model/bring_up_pool.h"
 
 namespace ggufd::model {
+namespace {
+
+// What holds for all files: a seal is more than a hash just now, and that more than a stamp.
+Integrity weakest_integrity(const Copies& copies) {
+  const auto holds_for_one = [&](Integrity integrity) {
+    return std::ranges::any_of(copies, [&](const auto& copy) { return copy->integrity == integrity; });
+  };
+  if (holds_for_one(Integrity::stat_cached)) return Integrity::stat_cached;
+  return holds_for_one(Integrity::hashed) ? Integrity::hashed : Integrity::kernel_enforced;
+}
+
+}  // namespace
 
 // --- Bring it into memory.
 
 void BringUp::map() {
   deadline_.start_once(std::uint64_t{model_.load_timeout_s} * 1000);
-  loaded_.path = copy_->path;
-  loaded_.size_bytes = copy_->size_bytes;
-  loaded_.digest = copy_->digest;
+  loaded_.size_bytes = total_bytes(copies_);
+  loaded_.digest = copies_.front()->digest;
+  loaded_.copies = copies_;
   report_resident(0);
-  struct Mapped {
-    std::shared_ptr<MemoryRegion> region;
-    std::string architecture;
-    gguf::MemoryPlan plan;
-  };
-  gguf::MemorySettings settings{.n_ctx = model_.n_ctx,
-                                .n_seq = model_.n_seq,
-                                .kv_unified = model_.kv_unified,
-                                .type_k = std::string(name_of(model_.kv_type_k)),
-                                .type_v = std::string(name_of(model_.kv_type_v)),
-                                .n_ubatch = model_.n_ubatch};
-  on_pool<Mapped>(
-      [copy = copy_, settings = std::move(settings)]() -> Result<Mapped> {
-        const std::string& path = copy->path;
-        const std::uint64_t size = copy->size_bytes;
-        if (size == 0) return fail(ErrorCode::invalid_gguf, fmt::format("{} is empty", path));
-        auto region = map_file(copy->fd(), size, path);
-        if (!region) return std::unexpected(region.error());
-        // What is mapped beyond a file's end cannot be read without a signal.
-        const auto now = store::stat_of(copy->fd(), path);
-        if (!now) return std::unexpected(now.error());
-        if (static_cast<std::uint64_t>(now->st_size) < size) {
-          return fail(ErrorCode::map_failed,
-                      fmt::format("{} had {} bytes and has become shorter; load it again when it "
-                                  "is complete",
-                                  path, size));
-        }
-        auto header = gguf::read_model(region->bytes(), size);
-        if (!header) return fail(header.error().code, fmt::format("{}: {}", path, header.error().message));
-        auto plan = gguf::plan_memory(*header, settings);
-        if (!plan) return fail(plan.error().code, fmt::format("{}: {}", path, plan.error().message));
-        // The header's views end here: from now on only the prefaulting, which survives it, reads the
-        // mapping.
-        return Mapped{std::make_shared<MemoryRegion>(std::move(*region)), std::string(header->architecture()),
-                      std::move(*plan)};
-      },
-      [this](Mapped mapped) {
-        loaded_.mapping = std::move(mapped.region);
+  on_pool<MappedModel>(
+      [copies = copies_, settings = memory_settings(model_)] { return map_model(copies, settings); },
+      [this](MappedModel mapped) {
+        loaded_.mappings = std::move(mapped.mappings);
         architecture_ = std::move(mapped.architecture);
         plan_ = std::move(mapped.plan);
         advance();
@@ -65,14 +43,14 @@ void BringUp::map() {
 void BringUp::prefault() {
   in_slices(
       {.total_bytes = loaded_.size_bytes},
-      [region = loaded_.mapping](std::uint64_t offset, std::uint64_t length) {
-        return populate_for_reading(*region, offset, length);
+      [mappings = loaded_.mappings](std::uint64_t offset, std::uint64_t length) {
+        return populate_for_reading(mappings, offset, length);
       },
       [this](std::uint64_t bytes) { report_resident(bytes); }, [this] { advance(); });
 }
 
 void BringUp::report_resident(std::uint64_t bytes) {
-  callbacks_.on_phase(phase::Mmap{loaded_.path, bytes, loaded_.size_bytes, copy_->integrity});
+  callbacks_.on_phase(phase::Mmap{loaded_.path, bytes, loaded_.size_bytes, weakest_integrity(copies_)});
 }
 
 void BringUp::allocate_kv_cache() {

@@ -7,31 +7,19 @@
 #include <cerrno>
 #include <utility>
 
-#include "config/address.h"
-#include "store/manifest.h"
-
 namespace ggufd::model {
 namespace {
 
-constexpr std::size_t read_bytes = std::size_t{1} << 20;
-
-const std::string* in_place_path(const config::ModelConfig& model) {
-  const auto* file = std::get_if<config::FileSource>(&model.sources.front().where);
+const std::string* path_of(const config::Source& source) {
+  const auto* file = std::get_if<config::FileSource>(&source.where);
   return file == nullptr ? nullptr : &file->path;
 }
 
-Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::uint64_t size_bytes) {
-  if (!model.size_bytes || *model.size_bytes == size_bytes) return {};
-  return fail(ErrorCode::size_mismatch,
-              fmt::format("{} has {} bytes and size_bytes says {}; correct the one that is wrong", path,
-                          size_bytes, *model.size_bytes));
-}
-
-Result<LocalCopy> open_in_place(const store::BlobStore& store, const std::string& path) {
+// Nothing where there is no file of that name.
+Result<std::optional<LocalCopy>> open_in_place(const store::BlobStore& store, const std::string& path) {
   auto file = store::open_regular(path, O_RDONLY);
   if (!file) return fail(ErrorCode::bad_source, file.error().message);
-  if (!*file)
-    return fail(ErrorCode::bad_source, fmt::format("there is no file {}; check the model's source", path));
+  if (!*file) return std::nullopt;
   LocalCopy copy{.file = std::move(**file), .path = path};
   const auto stat = store::stat_of(copy.fd(), path);
   if (!stat) return std::unexpected(stat.error());
@@ -50,96 +38,87 @@ Result<LocalCopy> open_in_place(const store::BlobStore& store, const std::string
   return copy;
 }
 
-store::ManifestSource manifest_source(const config::Source& source) {
-  if (const auto* hub = std::get_if<config::HuggingFaceSource>(&source.where)) {
-    return {"huggingface.co", hub->org + "/" + hub->repo, hub->revision, hub->path};
+using Copies = std::vector<std::optional<LocalCopy>>;
+
+bool are_all_here(const Copies& copies) {
+  return std::ranges::all_of(copies, [](const auto& copy) { return copy.has_value(); });
+}
+
+// The local files that mirror number `mirror` names, up to the first that is not there. None where it is of
+// the network.
+Result<Copies> find_in_place(const store::BlobStore& store, const std::vector<ModelFile>& files,
+                             std::size_t mirror) {
+  Copies copies(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::string* path = path_of(files[i].sources[mirror]);
+    if (path == nullptr) break;
+    auto opened = open_in_place(store, *path);
+    if (!opened) return std::unexpected(opened.error());
+    copies[i] = std::move(*opened);
+    if (!copies[i]) break;
   }
-  if (const auto* file = std::get_if<config::FileSource>(&source.where)) return {"file", "", "", file->path};
-  const std::string shown = config::to_string(source);
-  const auto parts = config::split_url(shown);
-  if (!parts) return {"", "", "", shown};
-  std::string_view path = parts->rest;
-  path.remove_prefix(std::min<std::size_t>(path.find_first_not_of('/'), path.size()));
-  return {std::string(parts->authority), "", "", std::string(path)};
+  return copies;
+}
+
+Result<Copies> find_blobs(const store::BlobStore& store, const std::vector<ModelFile>& files) {
+  Copies copies(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (!files[i].digest) continue;
+    auto blob = store.find(*files[i].digest);
+    if (!blob) return std::unexpected(blob.error());
+    if (!*blob) continue;
+    copies[i] = local_copy_of(std::make_shared<store::FoundBlob>(std::move(**blob)), *files[i].digest);
+  }
+  return copies;
+}
+
+// Of a model that is of this machine only.
+Error not_there(const std::vector<ModelFile>& files, const Copies& copies) {
+  const auto missing = std::ranges::find_if(copies, [](const auto& copy) { return !copy; }) - copies.begin();
+  return {ErrorCode::bad_source,
+          fmt::format("there is no file {}; check the model's source",
+                      config::to_string(files[static_cast<std::size_t>(missing)].sources.front()))};
 }
 
 }  // namespace
 
-Result<Expectation> expectation_of(const store::BlobStore& store, const config::ModelConfig& model) {
-  Expectation expectation;
-  if (!model.sha256.empty()) {
-    expectation.digest = store::Digest::parse(model.sha256.front());
-  } else if (model.pin == config::Pin::first_use) {
-    const auto manifest = store::read_manifest(store.root(), model.name);
-    if (!manifest) return std::unexpected(manifest.error());
-    if (*manifest) expectation.digest = store::blob_of(**manifest);
-  }
-  if (expectation.digest) {
-    expectation.partial_key = *expectation.digest;
-    return expectation;
-  }
-  const auto key = store::sha256_of(config::to_string(model.sources.front()));
-  if (!key) return std::unexpected(key.error());
-  expectation.partial_key = *key;
-  return expectation;
-}
-
 std::string path_to_check(const store::BlobStore& store, const config::ModelConfig& model) {
-  if (const std::string* path = in_place_path(model)) return *path;
+  if (const std::string* path = path_of(model.sources.front())) return *path;
   const auto digest = model.sha256.empty() ? std::nullopt : store::Digest::parse(model.sha256.front());
   return digest ? store.blob_path(*digest) : store.manifest_path(model.name);
 }
 
-Result<std::optional<LocalCopy>> find_local_copy(const store::BlobStore& store,
-                                                 const config::ModelConfig& model,
-                                                 const std::optional<store::Digest>& expected) {
-  std::optional<LocalCopy> copy;
-  if (const std::string* path = in_place_path(model)) {
-    auto opened = open_in_place(store, *path);
-    if (!opened) return std::unexpected(opened.error());
-    copy = std::move(*opened);
-  } else if (expected) {
-    auto blob = store.find(*expected);
-    if (!blob) return std::unexpected(blob.error());
-    if (!*blob) return std::optional<LocalCopy>();
-    copy = local_copy_of(std::move(**blob), *expected);
-  } else {
-    return std::optional<LocalCopy>();
+Result<Copies> find_local_copies(const store::BlobStore& store, const std::vector<ModelFile>& files) {
+  auto preferred = find_in_place(store, files, 0);
+  if (!preferred || are_all_here(*preferred)) return preferred;
+  auto blobs = find_blobs(store, files);
+  if (!blobs || are_all_here(*blobs)) return blobs;
+  const auto& sources = files.front().sources;
+  for (std::size_t mirror = 1; mirror < sources.size(); ++mirror) {
+    auto copies = find_in_place(store, files, mirror);
+    if (!copies || are_all_here(*copies)) return copies;
   }
-  if (auto checked = check_size(model, copy->path, copy->size_bytes); !checked) {
-    return std::unexpected(checked.error());
+  if (std::ranges::none_of(sources, &config::Source::is_network)) {
+    return std::unexpected(not_there(files, *preferred));
   }
+  return blobs;
+}
+
+LocalCopy local_copy_of(std::shared_ptr<store::FoundBlob> blob, const store::Digest& digest) {
+  LocalCopy copy{.path = blob->path,
+                 .size_bytes = blob->size_bytes,
+                 .needs_hash = blob->needs_hash,
+                 .integrity = blob->integrity};
+  if (!blob->needs_hash) copy.digest = digest;
+  copy.blob = std::move(blob);
   return copy;
 }
 
-LocalCopy local_copy_of(store::FoundBlob blob, const store::Digest& digest) {
-  LocalCopy copy{.path = blob.path,
-                 .size_bytes = blob.size_bytes,
-                 .needs_hash = blob.needs_hash,
-                 .integrity = blob.integrity};
-  if (!blob.needs_hash) copy.digest = digest;
-  copy.blob = std::make_shared<store::FoundBlob>(std::move(blob));
-  return copy;
-}
-
-Result<void> hash_slice(int fd, std::uint64_t offset, std::uint64_t length, store::Sha256& hasher,
-                        const std::string& path) {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(read_bytes);
-#ifdef POSIX_FADV_SEQUENTIAL
-  posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_SEQUENTIAL);
-#endif
-  while (length > 0) {
-    const std::span<std::byte> piece(buffer.get(), std::min<std::uint64_t>(read_bytes, length));
-    const auto read = store::pread_all(fd, piece, offset, path);
-    if (!read) return std::unexpected(read.error());
-    if (*read < piece.size()) {
-      return fail(ErrorCode::io, fmt::format("{} became shorter while it was hashed", path));
-    }
-    hasher.update(piece);
-    offset += *read;
-    length -= *read;
-  }
-  return {};
+Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::uint64_t size_bytes) {
+  if (!model.size_bytes || *model.size_bytes == size_bytes) return {};
+  return fail(ErrorCode::size_mismatch,
+              fmt::format("{} has {} bytes and size_bytes says {}; correct the one that is wrong", path,
+                          size_bytes, *model.size_bytes));
 }
 
 Result<void> record_hash(const store::BlobStore& store, LocalCopy& copy, const store::Digest& digest) {
@@ -163,19 +142,6 @@ Result<void> record_hash(const store::BlobStore& store, LocalCopy& copy, const s
   copy.needs_hash = false;
   copy.integrity = Integrity::hashed;
   return {};
-}
-
-Result<void> record_manifest(const store::BlobStore& store, const config::ModelConfig& model,
-                             const store::Digest& digest, std::uint64_t size_bytes) {
-  const std::string blob = "sha256:" + digest.to_hex();
-  const auto present = store::read_manifest(store.root(), model.name);
-  if (present && *present && (*present)->blob == blob && (*present)->size_bytes == size_bytes) return {};
-  return store::write_manifest(store.root(), {.name = model.name,
-                                              .blob = blob,
-                                              .size_bytes = size_bytes,
-                                              .source = manifest_source(model.sources.front()),
-                                              .produced_by = "ggufd " GGUFD_VERSION,
-                                              .produced_at = to_string(Timestamp::now())});
 }
 
 }  // namespace ggufd::model

@@ -39,7 +39,9 @@ void Model::load(Waiter waiter) {
 
 void Model::start_load() {
   load_began_ms_ = services_.loop.now_ms();
-  error_.reset();
+  // From here on the load tells what a pull of the same bytes has told so far.
+  if (std::exchange(is_pull_told_, false)) progress_.drop();
+  failure_.reset();
   warning_.reset();
   enter(ModelState::loading);
   bring_up_ = std::make_unique<BringUp>(
@@ -93,40 +95,50 @@ void Model::loaded(LoadedModel loaded) {
 }
 
 void Model::failed(const Error& error) {
-  error_ = error.message;
-  status::Failed status{.code = error.code, .message = error.message};
-  if (last_status_ == StatusKind::loading_model) status.phase = last_phase_;
+  failure_ = {.code = error.code, .message = error.message};
+  if (last_status_ == StatusKind::loading_model) failure_->phase = last_phase_;
   loaded_.reset();
   enter(ModelState::error);
   spdlog::error("{}: {}: {}", name(), name_of(error.code), error.message);
-  publish(std::move(status));
+  publish(*failure_);
   tell(std::exchange(load_waiters_, {}), std::unexpected(error));
 }
 
 // --- Unloading
 
 void Model::unload(UnloadReason reason, Waiter waiter) {
+  unload_waiters_.push_back(std::move(waiter));
+  cancel_pull(reason);
+  if (reason == UnloadReason::shutdown) {
+    is_stopping_ = true;
+    if (verify_) verify_->cancel();
+  }
   switch (state_) {
-    case ModelState::uninitialized:
-      return waiter(state_);
     case ModelState::unloading:
-      unload_waiters_.push_back(std::move(waiter));
       return;
     case ModelState::error:
-      error_.reset();
+      failure_.reset();
       enter(ModelState::uninitialized);
-      publish(status::Unloaded{reason});
-      return waiter(state_);
+      if (!is_pull_told_) publish(status::Unloaded{reason});  // else the pull's end says it
+      return tell_unloaded();
+    case ModelState::uninitialized:
+      return tell_unloaded();
     case ModelState::loading:
     case ModelState::warming_up:
-      unload_waiters_.push_back(std::move(waiter));
       start_unload(reason == UnloadReason::request ? UnloadReason::cancelled : reason);
       return bring_up_->cancel();
     case ModelState::ready:
-      unload_waiters_.push_back(std::move(waiter));
       start_unload(reason);
       return release();
   }
+}
+
+// Once nothing of what was to be ended goes on.
+void Model::tell_unloaded() {
+  const bool is_ending_pull = pull_ && pull_cancelled_;
+  const bool is_ending_verify = verify_ && is_stopping_;
+  if (state_ == ModelState::unloading || is_ending_pull || is_ending_verify) return;
+  tell(std::exchange(unload_waiters_, {}), ModelState::uninitialized);
 }
 
 void Model::start_unload(UnloadReason reason) {
@@ -145,9 +157,9 @@ void Model::release() {
   // Giving gigabytes back takes the kernel a while.
   releasing_ = loop::offload<void>(
       services_.loop,
-      [mapping = std::move(loaded_->mapping),
+      [mappings = std::move(loaded_->mappings),
        kv_cache = std::move(loaded_->kv_cache)](loop::CancelToken) mutable {
-        mapping.reset();
+        mappings.clear();
         kv_cache.reset();
         return Result<void>();
       },
@@ -161,7 +173,7 @@ void Model::released() {
   loaded_.reset();
   enter(ModelState::uninitialized);
   publish(status::Unloaded{unload_reason_});
-  tell(std::exchange(unload_waiters_, {}), state_);
+  tell_unloaded();
 }
 
 // --- What the outside sees
@@ -169,13 +181,18 @@ void Model::released() {
 ModelView Model::view() const {
   return {.state = state_,
           .phase = state_ == ModelState::loading ? progress_.phase() : std::nullopt,
-          .error = error_,
+          .error = failure_ ? std::optional(failure_->message) : std::nullopt,
           .warning = warning_,
           .gave_up = state_ == ModelState::error};
 }
 
 answer::ModelStatus Model::status() const {
-  const ModelView seen = view();
+  ModelView seen = view();
+  // A pull that is told shows like the download of a load, but for the state: that is what it was.
+  if (is_pull_told_) {
+    seen.state = ModelState::loading;
+    seen.phase = progress_.phase();
+  }
   answer::ModelStatus status{.name = name(),
                              .state = state_,
                              .status = last_status_,

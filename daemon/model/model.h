@@ -13,7 +13,9 @@
 #include "model/bring_up.h"
 #include "model/loaded_model.h"
 #include "model/progress_throttle.h"
+#include "model/pull_job.h"
 #include "model/services.h"
+#include "model/verify_job.h"
 #include "protocol/answer.h"
 #include "protocol/state.h"
 
@@ -26,14 +28,34 @@ class Model {
   // Told once: the state that was asked for is reached, or why it will not be.
   using Waiter = std::move_only_function<void(Result<ModelState>)>;
 
+  // Told once: the model's file, or why it is not there or not good.
+  using BlobWaiter = std::move_only_function<void(Result<answer::Blob>)>;
+
   Model(Services& services, config::ModelConfig config, bool is_default);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   // Loads of one model at a time are one load: all waiters get its outcome. `busy` while it unloads.
   void load(Waiter waiter);
-  // Ends a load or gives back what is loaded; a load that it ends tells its waiters `cancelled`.
+  // Ends a load or gives back what is loaded, and ends a pull; the waiters of what it ends are told
+  // `cancelled`.
   void unload(UnloadReason reason, Waiter waiter);
+  // The same, but leaves what is loaded alone.
+  void cancel(Waiter waiter);
+
+  // Fetches and verifies, and loads nothing; pulls at a time are one. While the model is neither loaded nor
+  // being loaded, the progress is published as a load's is, and then the status that the model had before: so
+  // a download is never invisible, and never seems to go on when it has ended. A pull that fails leaves the
+  // model in `error`.
+  void pull(BlobWaiter waiter);
+  // Hashes all of the model's bytes, whatever the state; verifies at a time are one. A mismatch is a warning,
+  // too.
+  void verify(BlobWaiter waiter);
+
+  // Whether the model stands for that blob, as far as is known.
+  bool uses(const store::Digest& blob) const;
+  // A blob of the model was found bad, by somebody else.
+  void tell_bad_blob(const std::string& message);
 
   const std::string& name() const { return config_.name; }
   const config::ModelConfig& config() const { return config_; }
@@ -49,6 +71,14 @@ class Model {
   void start_unload(UnloadReason reason);
   void release();
   void released();
+
+  void tell_pull(LoadPhase phase);
+  bool cancel_pull(UnloadReason reason);
+  void pull_ended(const Result<answer::Blob>& result);
+  void end_told_pull(const Result<answer::Blob>& result);
+  void verify_ended(const Result<answer::Blob>& result);
+  void tell_unloaded();
+  bool is_unloaded() const { return state_ == ModelState::uninitialized || state_ == ModelState::error; }
 
   void publish(Status status);
   void warn(std::string code, std::string message);
@@ -70,6 +100,15 @@ class Model {
   UnloadReason unload_reason_ = UnloadReason::request;
   std::vector<Waiter> load_waiters_;
   std::vector<Waiter> unload_waiters_;
+  bool is_stopping_ = false;  // the daemon is
+
+  std::unique_ptr<PullJob> pull_;
+  bool is_pull_told_ = false;                   // the last published status is its progress
+  std::optional<UnloadReason> pull_cancelled_;  // by what
+  std::vector<BlobWaiter> pull_waiters_;
+  std::vector<Waiter> cancel_waiters_;  // for the end of a pull
+  std::unique_ptr<VerifyJob> verify_;
+  std::vector<BlobWaiter> verify_waiters_;
 
   std::uint64_t load_began_ms_ = 0;
   std::uint64_t load_count_ = 0;
@@ -79,7 +118,7 @@ class Model {
   std::optional<store::Digest> digest_;
   std::optional<StatusKind> last_status_;
   std::optional<PhaseKind> last_phase_;
-  std::optional<std::string> error_;
+  std::optional<status::Failed> failure_;  // while the state is error
   std::optional<std::string> warning_;
 };
 

@@ -1,12 +1,26 @@
 #include "model/models.h"
 
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
 namespace ggufd::model {
 
-Models::Models(Services& services) : default_name_(services.config.default_model) {
+struct Models::SourcePull {
+  std::string name;
+  Model::BlobWaiter waiter;
+  std::unique_ptr<PullJob> job = nullptr;
+};
+
+Models::Models(Services& services) : services_(services), default_name_(services.config.default_model) {
   for (const config::ModelConfig& config : services.config.models) {
     models_.push_back(std::make_unique<Model>(services, config, config.name == default_name_));
   }
 }
+
+Models::~Models() = default;
 
 Model* Models::find(std::string_view name) const {
   for (const auto& model : models_) {
@@ -32,6 +46,57 @@ void Models::unload_all(std::function<void()> on_done) {
   for (const auto& model : models_) {
     model->unload(UnloadReason::shutdown, [all_unloaded](const Result<ModelState>&) {});
   }
+  if (source_pulls_.empty()) return;
+  stopping_ = all_unloaded;
+  for (const auto& [number, pull] : source_pulls_) pull->job->cancel();
+}
+
+void Models::pull(const config::ModelConfig& source, Model::BlobWaiter waiter) {
+  if (source_pulls_.size() >= max_source_pulls) {
+    return waiter(
+        fail(ErrorCode::busy, fmt::format("{} sources are being pulled; ask again when one of them is here",
+                                          source_pulls_.size())));
+  }
+  const std::uint64_t number = next_source_pull_++;
+  SourcePull& pull =
+      *source_pulls_.emplace(number, std::make_unique<SourcePull>(source.name, std::move(waiter)))
+           .first->second;
+  spdlog::info("pulling {} as {}", config::to_string(source.sources.front()), source.name);
+  pull.job = std::make_unique<PullJob>(
+      services_, source, PullJob::Name::new_one,
+      PullJobCallbacks{
+          .on_phase = [](const LoadPhase&) {},
+          .on_warning = [name = source.name](
+                            const std::string& code,
+                            const std::string& text) { spdlog::warn("{}: {}: {}", name, code, text); },
+          .on_done = [this,
+                      number](const Result<answer::Blob>& result) { source_pull_ended(number, result); }});
+}
+
+void Models::source_pull_ended(std::uint64_t number, const Result<answer::Blob>& result) {
+  auto ended = source_pulls_.extract(number);
+  SourcePull& pull = *ended.mapped();
+  if (result) {
+    spdlog::info("{}: pulled, {} bytes at {}", pull.name, result->bytes, result->path);
+  } else {
+    spdlog::warn("{}: not pulled: {}: {}", pull.name, name_of(result.error().code), result.error().message);
+  }
+  pull.waiter(result);
+  // The job is calling: it is destroyed when the turn ends, not under its own feet.
+  services_.loop.at_end_of_turn([ended = std::move(ended.mapped())] {});
+  if (source_pulls_.empty()) stopping_.reset();
+}
+
+bool Models::tell_bad_blob(const BadBlob& bad, const std::vector<std::string>& names) {
+  bool is_used = false;
+  for (const auto& model : models_) {
+    const bool is_named = std::ranges::find(names, model->name()) != names.end();
+    if (!is_named && !model->uses(bad.expected)) continue;
+    is_used = true;
+    model->tell_bad_blob(
+        fmt::format("{}; `ggufctl pull {}` fetches it again", to_string(bad), model->name()));
+  }
+  return is_used;
 }
 
 }  // namespace ggufd::model

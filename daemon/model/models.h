@@ -1,10 +1,15 @@
 // The daemon's models.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/blob_check.h"
 #include "model/model.h"
 
 namespace ggufd::model {
@@ -12,6 +17,9 @@ namespace ggufd::model {
 class Models {
  public:
   explicit Models(Services& services);
+  ~Models();
+  Models(const Models&) = delete;
+  Models& operator=(const Models&) = delete;
 
   // In the configuration's order.
   const std::vector<std::unique_ptr<Model>>& all() const { return models_; }
@@ -22,10 +30,28 @@ class Models {
 
   // Loads those that are to be loaded at boot.
   void load_at_boot();
-  // Unloads all, with the reason shutdown; on_done comes once, when the last one is.
+  // Unloads all, with the reason shutdown, and ends all pulls; on_done comes once, when nothing of it goes
+  // on.
   void unload_all(std::function<void()> on_done);
 
+  // Pulls of sources at a time that no configured model has; one more is `busy`.
+  static constexpr std::size_t max_source_pulls = 64;
+  // Fetches a source into the store under a name that is none of the configured models'. It publishes
+  // nothing: only the waiter is told.
+  void pull(const config::ModelConfig& source, Model::BlobWaiter waiter);
+
+  // A blob was found bad and put away, `names` are those of the manifests that name it: a warning of every
+  // model that uses it. False where none does.
+  bool tell_bad_blob(const BadBlob& bad, const std::vector<std::string>& names);
+
  private:
+  struct SourcePull;
+  void source_pull_ended(std::uint64_t number, const Result<answer::Blob>& result);
+
+  Services& services_;
+  std::map<std::uint64_t, std::unique_ptr<SourcePull>> source_pulls_;  // by number
+  std::uint64_t next_source_pull_ = 0;
+  std::shared_ptr<void> stopping_;  // while source pulls are being ended: its end is theirs
   std::vector<std::unique_ptr<Model>> models_;
   std::string_view default_name_;
 };

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "config/config.h"
-#include "fetch/curl_loop.h"
+#include "fetch/pull.h"
 #include "loop/loop.h"
 #include "model/event_sink.h"
 #include "store/blob_store.h"
@@ -13,7 +13,7 @@ namespace ggufd::model {
 
 struct Services {
   loop::Loop& loop;
-  fetch::CurlLoop& curl;
+  fetch::Pulls& pulls;
   store::BlobStore store;
   config::Config config;
   std::string runtime_folder;

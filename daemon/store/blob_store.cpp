@@ -50,6 +50,16 @@ void apply_record(const Digest& digest, const Folder& folder, const struct stat&
   if (!judgement.needs_hash) blob.verified_at = record->verified_at;
 }
 
+// Marks the open blob as in use. False where it is being removed, or was, between the opening and the lock.
+Result<bool> mark_in_use(int fd, const std::string& path) {
+  // A file system without flock knows no users; then nobody can lock the blob for removal either.
+  const auto locked = try_lock_shared(fd, path);
+  if (locked && !*locked) return false;
+  const auto status = stat_of(fd, path);
+  if (!status) return std::unexpected(status.error());
+  return status->st_nlink > 0;
+}
+
 Result<std::optional<FoundBlob>> open_blob(const Digest& digest, const Folder& folder) {
   FoundBlob blob;
   blob.path = folder.path_of(data_name);
@@ -57,6 +67,9 @@ Result<std::optional<FoundBlob>> open_blob(const Digest& digest, const Folder& f
   if (!data) return std::unexpected(data.error());
   if (!*data) return std::nullopt;
   blob.fd = std::move(**data);
+  const auto is_in_use = mark_in_use(blob.fd.get(), blob.path);
+  if (!is_in_use) return std::unexpected(is_in_use.error());
+  if (!*is_in_use) return std::nullopt;
   const auto status = stat_of(blob.fd.get(), blob.path);
   if (!status) return std::unexpected(status.error());
   const auto stamp = stat_stamp(blob.fd.get(), blob.path);
@@ -84,6 +97,17 @@ Result<void> write_record(const Digest& digest, const Folder& folder, FoundBlob&
   blob.reason.clear();
   blob.integrity = record.fs_verity ? Integrity::kernel_enforced : Integrity::hashed;
   blob.verified_at = record.verified_at;
+  return {};
+}
+
+// The partial's exclusive lock becomes the shared one of a blob in use before the file gets its name as a
+// blob: at no moment is it nobody's. Writers of partials ask for the exclusive one, so they stay out.
+Result<void> share_lock(int partial_fd, int data_fd, const std::string& path) {
+  for (const int fd : {partial_fd, data_fd}) {
+    const auto locked = try_lock_shared(fd, path);
+    if (!locked) return std::unexpected(locked.error());
+    if (!*locked) return fail(ErrorCode::busy, fmt::format("{} was taken over by another download", path));
+  }
   return {};
 }
 
@@ -162,9 +186,11 @@ Result<FoundBlob> BlobStore::commit(Partial partial, const Digest& digest, std::
   }
   auto data = reopen_read_only(partial.fd(), partial.data_path());
   if (!data) return std::unexpected(data.error());
+  if (auto shared = share_lock(partial.fd(), data->get(), partial.data_path()); !shared)
+    return std::unexpected(shared.error());
   const auto folder = publish(partial, digest);
   if (!folder) return std::unexpected(folder.error());
-  // The descriptor that wrote is closed, which ends the lock, because the kernel seals no file that is open
+  // The descriptor that wrote is closed because the kernel seals no file that is open
   // for writing. The one that is returned was opened from it, so it is the same file.
   partial.data_.reset();
   enable_verity(data->get());

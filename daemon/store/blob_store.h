@@ -28,6 +28,9 @@ namespace ggufd::store {
 
 // A complete blob, open. What was verified is what `fd` reads, whatever happens to the path: parse, map and
 // hand on this descriptor.
+//
+// The open file holds a shared flock: as long as this descriptor, or one that was inherited or duplicated
+// from it, is open, the blob is in use, and nobody who keeps to the rules (store/removal.h) removes it.
 struct FoundBlob {
   UniqueFd fd;  // O_RDONLY | O_NOFOLLOW | O_CLOEXEC
   std::string path;
@@ -55,7 +58,8 @@ class BlobStore {
   // The blob of that digest, where it is in the store. Its stat is believed only where the file, its stamp
   // and their folders up to the root belong to us or root and nobody else may write them; in every other
   // case, and where the stamp is missing, malformed or does not fit, needs_hash is set. A `data` that is no
-  // regular file is an error.
+  // regular file is an error. One that is being removed (somebody holds its exclusive flock) is as good as
+  // not there.
   Result<std::optional<FoundBlob>> find(const Digest& digest) const;
 
   // Opens, or begins, the partial download of `key`: the blob's digest or, where a source does not publish
@@ -67,10 +71,10 @@ class BlobStore {
   // `digest` and has no write under way. The returned descriptor reads the very file that was hashed. Where
   // the blob is there already (another process was first) and need not be hashed, that one is returned and
   // the partial removed.
-  // `size_mismatch` where the file is not `size_bytes` long. After an error the bytes are still there, for
-  // open_partial() or, where only the last steps failed, for find(). A stamp that could not be written (a
-  // full disk) is no error: the blob is good, `reason` says what happened, and the next start hashes it once
-  // more.
+  // `busy` where another process took the partial over in the moment of the call; `size_mismatch` where the
+  // file is not `size_bytes` long. After an error the bytes are still there, for open_partial() or, where
+  // only the last steps failed, for find(). A stamp that could not be written (a full disk) is no error: the
+  // blob is good, `reason` says what happened, and the next start hashes it once more.
   Result<FoundBlob> commit(Partial partial, const Digest& digest, std::uint64_t size_bytes,
                            std::string_view url) const;
 

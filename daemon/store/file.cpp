@@ -26,6 +26,12 @@ std::unexpected<Error> open_error(const std::string& path, int error_number) {
   return std::unexpected(system_error(fmt::format("opening {}", path), error_number));
 }
 
+Result<bool> flock_now(int fd, int kind, const std::string& path) {
+  if (uninterrupted([&] { return ::flock(fd, kind | LOCK_NB); }) == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  return std::unexpected(system_error(fmt::format("locking {}", path), errno));
+}
+
 int open_raw(int folder_fd, const std::string& name, int flags, mode_t mode) {
   return uninterrupted(
       [&] { return ::openat(folder_fd, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); });
@@ -220,9 +226,11 @@ Result<void> make_dirs(const std::string& path, mode_t mode) {
 }
 
 Result<bool> try_lock(int fd, const std::string& path) {
-  if (uninterrupted([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return true;
-  if (errno == EWOULDBLOCK) return false;
-  return std::unexpected(system_error(fmt::format("locking {}", path), errno));
+  return flock_now(fd, LOCK_EX, path);
+}
+
+Result<bool> try_lock_shared(int fd, const std::string& path) {
+  return flock_now(fd, LOCK_SH, path);
 }
 
 std::string join(std::string_view folder, std::string_view name) {

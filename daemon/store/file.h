@@ -82,15 +82,24 @@ Result<void> sync_file(int fd, const std::string& path);
 // `fd` is an open folder. File systems that cannot sync one (EINVAL) are taken at their word.
 Result<void> sync_folder(int fd, const std::string& path);
 
+// ".<name>.<16 random hex digits>": what a file is called until it gets its name.
+Result<std::string> temporary_name(std::string_view name);
+// Whether a name is of that form.
+bool is_temporary_name(std::string_view name);
+
 // Makes `name` in `folder` hold `bytes`, or leaves it as it was: a temporary file beside it is written,
 // synced and renamed over it, then the folder is synced. After success the content survives a power cut;
 // after an error or a crash the old content is whole (and a file `.<name>.<16 hex digits>` may be left after
 // a crash).
+//
+// Without the syncs it is as whole for every process, also after this one is killed, but not after a power cut.
+enum class Durability : std::uint8_t { power_cut, kill };
 Result<void> write_file_atomically(const std::string& folder, const std::string& name, std::string_view bytes,
-                                   mode_t mode);
+                                   mode_t mode, Durability durability = Durability::power_cut);
 // The same in an open folder, whose path is `folder`.
 Result<void> write_file_atomically_at(int folder_fd, const std::string& folder, const std::string& name,
-                                      std::string_view bytes, mode_t mode);
+                                      std::string_view bytes, mode_t mode,
+                                      Durability durability = Durability::power_cut);
 
 enum class Moved : std::uint8_t { yes, name_is_taken, other_file_system };
 // Moves a file, never over another one. The caller syncs the folders.
@@ -106,6 +115,9 @@ Result<void> make_dirs(const std::string& path, mode_t mode = 0755);
 // Takes the exclusive flock of the open file; false where another holder has it. It goes with the last
 // descriptor of this open file.
 Result<bool> try_lock(int fd, const std::string& path);
+// The shared one, which any number may hold at once; an exclusive one held through this open file becomes a
+// shared one. Where that fails the exclusive one is gone.
+Result<bool> try_lock_shared(int fd, const std::string& path);
 
 // "/a/b" and "c" -> "/a/b/c".
 std::string join(std::string_view folder, std::string_view name);

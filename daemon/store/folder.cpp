@@ -1,10 +1,13 @@
 #include "store/folder.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <memory>
 
 #include "store/stat_stamp.h"
 
@@ -44,11 +47,10 @@ Result<std::optional<Folder>> open_root(const std::string& root) {
 
 // False where there is none of that name.
 Result<bool> enter_part(Folder& folder, const std::string& part) {
-  const std::string path = folder.path_of(part);
-  UniqueFd fd(::openat(folder.fd.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return false;
-  if (!fd) return not_a_folder(path, errno);
-  if (auto entered = enter(folder, std::move(fd), path); !entered) return std::unexpected(entered.error());
+  auto inner = open_folder_in(folder, part);
+  if (!inner) return std::unexpected(inner.error());
+  if (!*inner) return false;
+  folder = std::move(**inner);
   return true;
 }
 
@@ -62,6 +64,10 @@ Result<void> make_part(const Folder& folder, const std::string& part) {
   }
   return sync_folder(folder.fd.get(), folder.path);
 }
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
 
 }  // namespace
 
@@ -96,6 +102,39 @@ Result<Folder> make_store_folder(const std::string& root, std::initializer_list<
     }
   }
   return std::move(**folder);
+}
+
+Result<std::optional<Folder>> open_folder_in(const Folder& folder, const std::string& name) {
+  const std::string path = folder.path_of(name);
+  UniqueFd fd(::openat(folder.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return std::nullopt;
+  if (!fd) return not_a_folder(path, errno);
+  Folder inner;
+  inner.distrust = folder.distrust;
+  if (auto entered = enter(inner, std::move(fd), path); !entered) return std::unexpected(entered.error());
+  return inner;
+}
+
+Result<std::vector<std::string>> names_in(const Folder& folder) {
+  auto fd = open_file_at(folder.fd.get(), ".", O_RDONLY | O_DIRECTORY, 0, folder.path);
+  if (!fd) return std::unexpected(fd.error());
+  const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd->get()));
+  if (!dir) return std::unexpected(system_error(fmt::format("listing {}", folder.path), errno));
+  fd->release();  // closedir() closes it
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+    if (names.size() > names_in_folder_max) {
+      return fail(ErrorCode::io,
+                  fmt::format("listing {}: it holds more than {} names", folder.path, names_in_folder_max));
+    }
+    errno = 0;
+  }
+  if (errno != 0) return std::unexpected(system_error(fmt::format("listing {}", folder.path), errno));
+  std::ranges::sort(names);
+  return names;
 }
 
 }  // namespace ggufd::store

@@ -3,9 +3,11 @@
 // it.)
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "store/file.h"
 
@@ -27,5 +29,13 @@ Result<std::optional<Folder>> open_store_folder(const std::string& root,
                                                 std::initializer_list<std::string> parts);
 // Makes what is missing, 0755 less the umask, and syncs the parents.
 Result<Folder> make_store_folder(const std::string& root, std::initializer_list<std::string> parts);
+// A folder directly in an open one; nothing where there is none, an error where it is a link or no folder.
+Result<std::optional<Folder>> open_folder_in(const Folder& folder, const std::string& name);
+
+// More than this in one folder is no store of models.
+inline constexpr std::size_t names_in_folder_max = 1'000'000;
+
+// What is in the folder, sorted, without "." and "..". An error where there is more than names_in_folder_max.
+Result<std::vector<std::string>> names_in(const Folder& folder);
 
 }  // namespace ggufd::store

@@ -24,6 +24,21 @@ bool is_moment(std::string_view text) {
   return is_date && text.find_first_not_of("0123456789.:+-Z", to_the_second) == std::string_view::npos;
 }
 
+// A split GGUF's number of shards is a u16 in its header (`split.count`).
+constexpr std::size_t shards_max = 65'535;
+
+std::string defect_of_shards(const Manifest& manifest) {
+  if (!manifest.shards) return "";
+  const auto& shards = *manifest.shards;
+  if (shards.empty() || shards.size() > shards_max)
+    return fmt::format("it has {} shards, not 1 to {}", shards.size(), shards_max);
+  const auto bad =
+      std::ranges::find_if(shards, [](const std::string& shard) { return !Digest::parse_prefixed(shard); });
+  if (bad != shards.end()) return fmt::format("the shard \"{}\" is not sha256: and 64 hex digits", *bad);
+  if (Digest::parse_prefixed(shards.front()) != blob_of(manifest)) return "its blob is not its first shard";
+  return "";
+}
+
 // What is wrong with it, as a clause; empty where nothing is.
 std::string defect_of(const Manifest& manifest, std::string_view name) {
   if (manifest.schema_version != 1)
@@ -32,6 +47,7 @@ std::string defect_of(const Manifest& manifest, std::string_view name) {
   if (manifest.format != "gguf") return fmt::format("the format \"{}\" is not known", manifest.format);
   if (!blob_of(manifest))
     return fmt::format("the blob \"{}\" is not sha256: and 64 hex digits", manifest.blob);
+  if (const std::string defect = defect_of_shards(manifest); !defect.empty()) return defect;
   if (!is_moment(manifest.produced_at))
     return fmt::format("produced_at \"{}\" is no moment", manifest.produced_at);
   return "";
@@ -49,6 +65,16 @@ bool is_model_name(std::string_view name) {
 
 std::optional<Digest> blob_of(const Manifest& manifest) {
   return Digest::parse_prefixed(manifest.blob);
+}
+
+std::vector<Digest> blobs_of(const Manifest& manifest) {
+  std::vector<Digest> blobs;
+  for (const std::string& text : manifest.shards.value_or(std::vector{manifest.blob})) {
+    const auto digest = Digest::parse_prefixed(text);
+    if (!digest) return {};
+    blobs.push_back(*digest);
+  }
+  return blobs;
 }
 
 Result<std::optional<Manifest>> read_manifest(const std::string& store_root, std::string_view name) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/error.h"
 #include "protocol/fields.h"
@@ -31,9 +32,11 @@ struct Manifest {
   std::uint32_t schema_version = 1;
   std::string name;
   std::string format = "gguf";
-  std::string blob;  // "sha256:<hex>"
+  std::string blob;  // "sha256:<hex>"; of a split GGUF the first shard
+  // Of a split GGUF all shards in their order, "sha256:<hex>" each; absent for a single file.
+  std::optional<std::vector<std::string>> shards = {};
   std::uint64_t size_bytes = 0;
-  std::optional<std::string> license;
+  std::optional<std::string> license = {};
   ManifestSource source;
   std::string produced_by;
   std::string produced_at;  // RFC 3339, UTC; other tools may write it without the milliseconds
@@ -42,8 +45,9 @@ struct Manifest {
     f("schema_version", self.schema_version, "1");
     f("name", self.name, "the model's name, that of the file without .json");
     f("format", self.format, "gguf");
-    f("blob", self.blob, "sha256: and 64 hex digits");
-    f("size_bytes", self.size_bytes, "the blob's size");
+    f("blob", self.blob, "sha256: and 64 hex digits; of a split GGUF the first shard");
+    f("shards", self.shards, "of a split GGUF every shard's blob, in order");
+    f("size_bytes", self.size_bytes, "the size, of all shards together");
     f("license", self.license, "the license, as the source names it");
     f("source", self.source, "where it came from");
     f("produced_by", self.produced_by, "the program that wrote this");
@@ -57,6 +61,8 @@ bool is_model_name(std::string_view name);
 
 // The manifest's blob, where it is well-formed; read_manifest() returns no other.
 std::optional<Digest> blob_of(const Manifest& manifest);
+// The blobs of all its shards, in order; one for a single file. Empty where one is malformed.
+std::vector<Digest> blobs_of(const Manifest& manifest);
 
 // Nothing where there is none. An error, `io`, that names the file and what is wrong in it, where it is no
 // manifest of this model: not JSON, a field missing or of another type, a schema or format that we do not

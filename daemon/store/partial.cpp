@@ -1,40 +1,12 @@
 #include "store/partial.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
-#include <vector>
 
 namespace ggufd::store {
-namespace {
-
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-
-Result<std::vector<std::string>> names_in(const Folder& folder) {
-  auto fd = open_file_at(folder.fd.get(), ".", O_RDONLY | O_DIRECTORY, 0, folder.path);
-  if (!fd) return std::unexpected(fd.error());
-  const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd->get()));
-  if (!dir) return std::unexpected(system_error(fmt::format("listing {}", folder.path), errno));
-  fd->release();  // closedir() closes it
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) return std::unexpected(system_error(fmt::format("listing {}", folder.path), errno));
-  return names;
-}
-
-}  // namespace
-
 std::string partial_folder_name(const Digest& key) {
   return ".partial-" + key.to_hex();
 }

@@ -93,13 +93,14 @@ Result<std::string> move_to_quarantine(const Folder& quarantine, const Folder& f
                                        int file_fd, const QuarantineEvidence& evidence, Timestamp when) {
   const auto status = stat_of(file_fd, from.path_of(name));
   if (!status) return std::unexpected(status.error());
-  const std::string json = to_json(QuarantineRecord{.url = evidence.url,
-                                                    .reason = evidence.reason,
-                                                    .expected = evidence.expected,
-                                                    .actual = evidence.actual,
-                                                    .size = static_cast<std::uint64_t>(status->st_size),
-                                                    .when = when}) +
-                           "\n";
+  const QuarantineRecord record{.url = evidence.url,
+                                .reason = evidence.reason,
+                                .expected = evidence.expected,
+                                .actual = evidence.actual,
+                                .size = static_cast<std::uint64_t>(status->st_size),
+                                .when = when,
+                                .differing_ranges = evidence.differing_ranges};
+  const std::string json = to_json(record) + "\n";
   const std::string base = fmt::format("{}-{}", quarantine_time(when), as_name_part(evidence.reason));
   constexpr int names_tried = 10'000;  // within one second, for one reason
   for (int n = 1; n <= names_tried; ++n) {

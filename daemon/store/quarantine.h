@@ -2,13 +2,27 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "protocol/error.h"
 #include "protocol/fields.h"
 #include "store/folder.h"
 
 namespace ggufd::store {
+
+// Bytes [begin, end) of a file.
+struct DifferingRange {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+
+  static void fields(auto& self, auto&& f) {
+    f("begin", self.begin, "the first byte");
+    f("end", self.end, "the one behind the last");
+  }
+  friend bool operator==(const DifferingRange&, const DifferingRange&) = default;
+};
 
 // Why a file is put away. `expected` and `actual` are digests as 64 hex digits, or whatever else did not
 // agree.
@@ -17,6 +31,8 @@ struct QuarantineEvidence {
   std::string reason;  // a word, such as sha256_mismatch; part of the file's name
   std::string expected;
   std::string actual;
+  // Bytes that differed when the source was asked for them again.
+  std::vector<DifferingRange> differing_ranges = {};
 };
 
 // The evidence as it is written beside the file.
@@ -27,6 +43,8 @@ struct QuarantineRecord {
   std::string actual;
   std::uint64_t size = 0;  // bytes
   Timestamp when;
+  // Always written; absent in evidence that is older than this key.
+  std::optional<std::vector<DifferingRange>> differing_ranges = {};
 
   static void fields(auto& self, auto&& f) {
     f("url", self.url, "where the bytes came from, without credentials and query; empty where unknown");
@@ -35,6 +53,8 @@ struct QuarantineRecord {
     f("actual", self.actual, "what they were");
     f("size", self.size, "bytes in the file");
     f("when", self.when, "when it was put away");
+    f("differing_ranges", self.differing_ranges,
+      "bytes that differed when the source was asked for them again");
   }
   friend bool operator==(const QuarantineRecord&, const QuarantineRecord&) = default;
 };

@@ -9,7 +9,6 @@ page cache holds the origin's file. ggufd's time runs from its start to the name
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import pathlib
 import shutil
@@ -36,11 +35,7 @@ class BringUp:
         """A round begins without the downloaded file; nothing of it is measured."""
         shutil.rmtree(self.target, ignore_errors=True)
         self.target.mkdir()
-        os.sync()
-        # On a virtual machine free memory may have gone back to the host, and whoever runs first pays for getting it again:
-        # every way begins with as much of it at hand.
-        with mmap.mmap(-1, self.model.size_bytes + (1 << 30), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
-            pass
+        measure.prepare(self.model.size_bytes + (1 << 30))
 
     def command(self, line, url):
         subprocess.run(["sh", "-c", line, url, str(self.target / "model.gguf")], check=True, stdout=subprocess.DEVNULL,

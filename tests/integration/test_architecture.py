@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "model": {"engine", "fetch", "store", "gguf", "loop", "config", "protocol"},
     "admin": {"model", "store", "gguf", "loop", "config", "protocol"},
     "http": {"model", "admin", "loop", "config", "protocol"},
-    "ctl": {"model", "store", "gguf", "config", "protocol"},
+    "ctl": {"store", "config", "protocol"},
 }
 MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 

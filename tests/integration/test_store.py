@@ -1,5 +1,6 @@
 """The store: its layout, the second start that reads nothing again, and what becomes of bytes that do not match."""
 
+import fcntl
 import json
 import re
 import stat
@@ -48,6 +49,17 @@ class Layout(StoreTest):
         self.assertIn("ggufd", manifest["produced_by"])
         self.assertRegex(manifest["produced_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
         self.assertGreater((self.store / "manifests/tiny.json").stat().st_mtime, before)
+
+    def test_the_blob_is_in_use_while_the_daemon_runs(self):
+        daemon, _, outcome = self.bring_up(self.config)
+        self.assert_ready(outcome, daemon)
+        with open(self.blob(self.file), "rb") as blob:
+            with self.assertRaises(BlockingIOError):
+                fcntl.flock(blob, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(blob, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(blob, fcntl.LOCK_UN)
+            self.stop(daemon)
+            fcntl.flock(blob, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def test_nobody_else_may_write_into_the_store(self):
         self.ready()

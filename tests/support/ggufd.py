@@ -193,12 +193,14 @@ class Client:
 
 
 class Daemon:
-    """One run of ggufd. Start it from the main thread (process.tied_to_us says why)."""
+    """One run of ggufd, with the store of another one where `store` names it. Start it from the main thread
+    (process.tied_to_us says why)."""
 
-    def __init__(self, folder, config, arguments=(), prefix=(), **more_environment):
+    def __init__(self, folder, config, arguments=(), prefix=(), store=None, **more_environment):
         self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.runtime_dir = self.folder / "run"
-        self.store = self.folder / "store"
+        self.store = pathlib.Path(store or self.folder / "store")
         self.config_file = self.folder / "config.json"
         if config is not None:
             self.config_file.write_text(config if isinstance(config, str) else json.dumps(config))
@@ -271,8 +273,8 @@ class DaemonTest(unittest.TestCase):
         self.store = self.folder / "store"
         self.runtime_dir = self.folder / "run"
 
-    def start(self, config, arguments=(), prefix=(), **more_environment):
-        daemon = Daemon(self.folder, config, arguments, prefix, **more_environment)
+    def start(self, config, arguments=(), prefix=(), folder=None, store=None, **more_environment):
+        daemon = Daemon(folder or self.folder, config, arguments, prefix, store, **more_environment)
         self.addCleanup(self._finish, daemon)
         return daemon
 
@@ -297,8 +299,10 @@ class DaemonTest(unittest.TestCase):
         return make_model((folder or self.web) / name, **options)
 
     def config_for(self, source, model=None, name="tiny", fetch=None, **more):
-        """A configuration with one resident model; `model` gives the digest, `more` goes to the model's entry."""
-        entry = {"name": name, "source": str(source), "engine": "resident", **more}
+        """A configuration with one resident model; `source` may be a list of mirrors, `model` gives the digest, `more` goes
+        to the model's entry."""
+        source = [str(mirror) for mirror in source] if isinstance(source, list) else str(source)
+        entry = {"name": name, "source": source, "engine": "resident", **more}
         if model is not None:
             entry.setdefault("sha256", model.sha256)
         return {"models": [entry], "memory_headroom_bytes": 0, "fetch": {"retries": 1, **(fetch or {})}}

@@ -5,6 +5,7 @@ Each check raises AssertionError with the event that breaks the promise (docs/pr
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 
@@ -12,15 +13,8 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PROGRESS = {"download": "downloaded_bytes", "verify": "verified_bytes", "mmap": "resident_bytes"}
 EVENTS_PER_SECOND_MAX = 10
-# The ways from checking_local to mmap: in the store, hashed in place, fetched, and each of them with a quarantine.
-WAYS_TO_THE_BYTES = (
-    [],
-    ["verify"],
-    ["download", "verify"],
-    ["verify", "quarantine", "download", "verify"],
-    ["download", "verify", "quarantine", "download", "verify"],
-)
-SECOND_MISMATCH = ["checking_local", "download", "verify", "quarantine", "download", "verify", "quarantine"]
+# These let progress begin anew.
+SETBACKS = ("download_restarted", "repairing")
 
 STATUS_KEYS = {
     "starting": {"version": str, "pid": int},
@@ -83,11 +77,16 @@ def check_sequence(events):
         assert after["seq"] == before["seq"] + 1, f"seq does not follow: {before} then {after}"
 
 
+def of_model(events, model=None):
+    """Those of one model; all where none is named."""
+    return [event for event in events if model in (None, event.get("model"))]
+
+
 def steps(events, model=None):
     """The phases and statuses of one model in order, repetitions and warnings left out."""
     told = []
-    for event in events:
-        if event["status"] in ("starting", "warning", "draining") or model not in (None, event.get("model")):
+    for event in of_model(events, model):
+        if event["status"] in ("starting", "warning", "draining"):
             continue
         name = event["phase"] if event["status"] == "loading_model" else event["status"]
         if not told or told[-1] != name:
@@ -95,20 +94,44 @@ def steps(events, model=None):
     return told
 
 
-def bring_ups():
-    """Every sequence of steps that leads to ready."""
-    for way in WAYS_TO_THE_BYTES:
-        for engine in ([], ["engine_start"]):
-            for warm_up in ([], ["warm_up"]):
-                yield ["checking_local", *way, "mmap", "kv_cache", *engine, *warm_up, "capabilities", "ready"]
+def warnings(events, model=None):
+    """The codes of the warnings, in order."""
+    return [event["code"] for event in of_model(events, model) if event["status"] == "warning"]
 
 
-def bring_ups():
-    """Every sequence of steps that leads to ready."""
-    for way in WAYS_TO_THE_BYTES:
-        for engine in ([], ["engine_start"]):
-            for warm_up in ([], ["warm_up"]):
-                yield ["checking_local", *way, "mmap", "kv_cache", *engine, *warm_up, "capabilities", "ready"]
+def _steps_and_repairs(events, model):
+    """The steps; after a `repairing` they begin anew, so that two phases `download` are two steps."""
+    parts = [[]]
+    for event in of_model(events, model):
+        if event["status"] == "warning" and event["code"] == "repairing":
+            parts.append([])
+        parts[-1].append(event)
+    told = steps(parts[0])
+    for part in parts[1:]:
+        told += ["repairing", *steps(part)]
+    return told
+
+
+def ways_to_the_bytes():
+    """Every sequence of steps from checking_local to mmap, and every one that ends in the final quarantine."""
+    fetched = ["download", "verify"]
+    # The digest is known when the last byte is there: whether `verify` is told before the repair is open.
+    begun = [[*first, "repairing"] for first in (fetched, ["download"])]
+    repaired = [fetched, *([*first, *fetched] for first in begun)]
+    # A repair that finds nothing that differs has nothing to hash again.
+    given_up = [*repaired, *([*first, "download"] for first in begun)]
+    good = [[], ["verify"], *repaired, *(["verify", "quarantine", *again] for again in repaired)]
+    good += [[*bad, "quarantine", *again] for bad in given_up for again in repaired]
+    bad = [[*first, "quarantine", *again, "quarantine"] for first in [["verify"], *given_up] for again in given_up]
+    return good, bad
+
+
+def stories():
+    """(every sequence of steps that leads to ready, every one that leads to a second mismatch)."""
+    good, bad = ways_to_the_bytes()
+    ready = [["checking_local", *way, "mmap", "kv_cache", *engine, *warm_up, "capabilities", "ready"]
+             for way in good for engine in ([], ["engine_start"]) for warm_up in ([], ["warm_up"])]
+    return ready, [["checking_local", *way] for way in bad]
 
 
 def is_whole(events):
@@ -117,13 +140,16 @@ def is_whole(events):
 
 
 def check_order(events, model=None):
-    """The steps are those of one bring-up, to `ready`, or to an `error` anywhere on the way.
+    """The steps are those of one bring-up, to `ready`, or to an `error` or `unloaded` anywhere on the way.
 
     Where `events` are not whole, their first is what the snapshot said, somewhere on the way."""
-    told = steps(events, model)
-    failed = told[-1:] == ["error"]
-    begun = told[:-1] if failed else told
-    for way in [*bring_ups(), SECOND_MISMATCH] if failed else bring_ups():
+    told = _steps_and_repairs(events, model)
+    begun = list(told)
+    while begun and begun[-1] in ("error", "unloading", "unloaded"):
+        begun.pop()
+    failed = begun != told
+    ready, mismatches = stories()
+    for way in [*ready, *mismatches] if failed else ready:
         for first in range(1 if is_whole(events) else len(way)):
             rest = way[first:]
             if (rest[:len(begun)] if failed else rest) == begun:
@@ -131,65 +157,89 @@ def check_order(events, model=None):
     raise AssertionError(f"not the order of a bring-up: {told}")
 
 
-def runs(events):
-    """The progress events, one list for each time that a phase was entered."""
-    found, last = [], None
-    for event in events:
+@dataclasses.dataclass
+class Run:
+    """The progress events of one phase, entered once."""
+
+    events: list[dict]
+    was_set_back: bool = False  # a warning ended it
+    is_restart: bool = False  # the phase goes on after a download_restarted, with whatever has come since
+
+    @property
+    def key(self):
+        return PROGRESS[self.events[0]["phase"]]
+
+
+def runs(events, model=None):
+    """Each time that a phase with progress was entered; a setback makes what follows a new time."""
+    found, last, is_restart = [], None, False
+    for event in of_model(events, model):
         if event["status"] == "warning":
-            if event["code"] in ("download_restarted", "repairing"):
+            if event["code"] in SETBACKS:
+                if last in PROGRESS:
+                    found[-1].was_set_back = True
                 last = None
+                is_restart = event["code"] == "download_restarted"
             continue
         phase = event.get("phase") if event["status"] == "loading_model" else None
         if phase in PROGRESS:
             if phase != last:
-                found.append([])
-            found[-1].append(event)
+                found.append(Run([], is_restart=is_restart))
+                is_restart = False
+            found[-1].events.append(event)
         last = phase
     return found
 
 
-def check_progress(events):
-    """Within a phase: never backwards, never beyond the total, one total, and an end that is the whole."""
-    for run in runs(events):
-        key = PROGRESS[run[0]["phase"]]
-        for before, after in zip(run, run[1:]):
-            assert after[key] >= before[key], f"progress runs backwards: {before} then {after}"
+def check_progress(events, model=None):
+    """Within a phase: never backwards, never beyond the total, one total."""
+    for run in runs(events, model):
+        for before, after in zip(run.events, run.events[1:]):
+            assert after[run.key] >= before[run.key], f"progress runs backwards: {before} then {after}"
             assert before["total_bytes"] in (None, after["total_bytes"]), f"the total changes: {before} then {after}"
-        for event in run:
-            assert 0 <= event[key] <= (event["total_bytes"] or 1 << 63), f"more than the whole: {event}"
+        for event in run.events:
+            assert 0 <= event[run.key] <= (event["total_bytes"] or 1 << 63), f"more than the whole: {event}"
 
 
-def check_ends(events):
+def check_ends(events, model=None):
     """For one successful bring-up: every phase with progress begins with its first event and ends with its last. They
     are one event where there was nothing left to do, as for `verify` after a download that was hashed on the way."""
     whole = is_whole(events)
-    for number, run in enumerate(runs(events)):
-        key = PROGRESS[run[0]["phase"]]
-        assert run[-1][key] == run[-1]["total_bytes"], f"not the last of its phase: {run[-1]}"
-        if len(run) > 1 and (number > 0 or whole):
-            assert run[0][key] == run[0].get("resumed_bytes", 0), f"not the first of its phase: {run[0]}"
+    for number, run in enumerate(runs(events, model)):
+        first, last = run.events[0], run.events[-1]
+        if not run.was_set_back:
+            assert last[run.key] == last["total_bytes"], f"not the last of its phase: {last}"
+        if len(run.events) > 1 and (number > 0 or whole) and not run.is_restart:
+            assert first[run.key] in (0, first.get("resumed_bytes", 0)), f"not the first of its phase: {first}"
 
 
-def _seconds(event):
+def seconds(event):
+    """When it was published, since 1970."""
     return datetime.datetime.fromisoformat(event["ts"].replace("Z", "+00:00")).timestamp()
 
 
-def check_rate(events):
+def check_rate(events, model=None):
     """At most 10 progress events in any second, the first and the last of each phase apart. Returns how many there were."""
-    times = sorted(_seconds(event) for run in runs(events) for event in run[1:-1])
+    times = sorted(seconds(event) for run in runs(events, model) for event in run.events[1:-1])
     for first, eleventh in zip(times, times[EVENTS_PER_SECOND_MAX:]):
         # Stamps are cut to milliseconds, so a second may look one shorter than it was.
         assert eleventh - first >= 0.998, f"11 progress events within {eleventh - first:.3f} s"
     return len(times)
 
 
-def check_all(events, model=None):
-    """Everything above, for the events of one bring-up of one model, up to its outcome."""
+def check_models(events, models):
+    """Everything above, for the events of one bring-up of each of `models`, up to its outcome."""
     for event in events:
         check_shape(event)
     check_sequence(events)
-    check_order(events, model)
-    check_progress(events)
-    check_rate(events)
-    if events[-1]["status"] == "ready":
-        check_ends(events)
+    for model in models:
+        check_order(events, model)
+        check_progress(events, model)
+        check_rate(events, model)
+        if of_model(events, model)[-1]["status"] == "ready":
+            check_ends(events, model)
+
+
+def check_all(events, model=None):
+    """The same for one model."""
+    check_models(events, [model])

@@ -22,8 +22,7 @@ config::ModelConfig model_at(const std::string& path, std::string name) {
 // Models "a" and "b", the default one, of one file; "gone" has none.
 struct Daemon {
   explicit Daemon(bool has_models = true)
-      : services{loop, curl, store::BlobStore(folder.file("store")), config_of(has_models), folder.file(""),
-                 log} {
+      : services{loop, pulls, fetching.store, config_of(has_models), folder.file(""), log} {
     std::signal(SIGPIPE, SIG_IGN);
     spdlog::set_level(spdlog::level::off);
     REQUIRE(server.listen(folder.file("admin.sock"), requests).has_value());
@@ -98,15 +97,32 @@ struct Daemon {
   loop::test::TempFolder folder;
   loop::Loop loop;
   fetch::CurlLoop curl{loop};
+  fetch::RateLimit rate_limit{loop};
+  fetch::FetchServices fetching{loop,           curl, rate_limit, store::BlobStore(folder.file("store")),
+                                {.retries = 0}, {}};
+  fetch::Pulls pulls{fetching};
   StatusLog log{"b", [this] { server.published(); }};
   model::Services services;
   model::Models models{services};
   Server server{loop, {}, log};
   int drains = 0;
-  Requests requests{loop, models, server, log, [this] {
-                      ++drains;
-                      log.publish(status::Draining{});
-                    }};
+  Result<void> reloaded;  // what a reload is told
+  int reloads = 0;
+  Requests requests{loop,
+                    models,
+                    server,
+                    log,
+                    services.config,
+                    {.drain =
+                         [this] {
+                           ++drains;
+                           log.publish(status::Draining{});
+                         },
+                     .reload =
+                         [this](model::Reload::Waiter waiter) {
+                           ++reloads;
+                           waiter(reloaded);
+                         }}};
   std::optional<Peer> peer;
   int last_id = 0;
   bool is_stopped = false;
@@ -265,6 +281,71 @@ TEST_CASE("drain is answered before `draining`, and nothing is loaded any more")
   CHECK(id_of(lines[0]) == "d");
   CHECK(kind_of(event_of(lines[1])->status) == StatusKind::draining);
   CHECK(daemon.models.default_model()->state() == ModelState::uninitialized);
+}
+
+answer::Blob blob_in(const std::string& line) {
+  INFO(line);
+  const Frame frame = frame_of(line);
+  REQUIRE(std::holds_alternative<AnswerFrame>(frame));
+  const auto blob = decode_answer<answer::Blob>(std::get<AnswerFrame>(frame));
+  REQUIRE(blob.has_value());
+  return *blob;
+}
+
+TEST_CASE("verify: the file's digest, size and path, whether the model is loaded or not") {
+  Daemon daemon;
+  const answer::Blob before = blob_in(daemon.ask("verify", ",\"model\":\"a\""));
+  CHECK(before.path == daemon.folder.file("model.gguf"));
+  CHECK(before.bytes == std::filesystem::file_size(before.path));
+  daemon.ask("load", ",\"model\":\"a\",\"wait\":true");
+  CHECK(blob_in(daemon.ask("verify", ",\"model\":\"a\"")) == before);
+  CHECK(error_of(daemon.ask("verify", ",\"model\":\"gone\"")) == ErrorCode::bad_source);
+  CHECK(error_of(daemon.ask("verify", ",\"model\":\"x\"")) == ErrorCode::unknown_model);
+  CHECK(error_of(daemon.ask("verify")) == ErrorCode::missing_field);
+}
+
+TEST_CASE("pull: a source that cannot be reached, waited for or not") {
+  Daemon daemon;
+  // Nobody listens on port 1.
+  const char* source = ",\"source\":\"http://127.0.0.1:1/m.gguf\",\"name\":\"n\"";
+  CHECK(error_of(daemon.ask("pull", source)) == ErrorCode::network);
+  const std::string begun = daemon.ask("pull", std::string(source) + ",\"wait\":false");
+  CHECK_FALSE(error_of(begun).has_value());
+  CHECK(begun.find("sha256") == std::string::npos);
+  for (const std::string& line : daemon.peer->lines()) CHECK_FALSE(event_of(line).has_value());
+}
+
+TEST_CASE("pull: what cannot be begun is refused, waited for or not") {
+  Daemon daemon;
+  for (const char* wait : {"", ",\"wait\":false"}) {
+    const auto ask = [&](std::string fields) { return error_of(daemon.ask("pull", fields + wait)); };
+    CHECK(ask("") == ErrorCode::missing_field);
+    CHECK(ask(",\"model\":\"x\"") == ErrorCode::unknown_model);
+    CHECK(ask(",\"model\":\"a\"") == ErrorCode::bad_field);  // used in place
+    CHECK(ask(",\"source\":\"/m.gguf\",\"name\":\"n\"") == ErrorCode::bad_field);
+  }
+}
+
+TEST_CASE("reload: the state of the model, or what is wrong with the file") {
+  Daemon daemon;
+  CHECK(daemon.state_answered("reload") == ModelState::uninitialized);
+  CHECK(daemon.state_answered("reload", ",\"model\":\"a\"") == ModelState::uninitialized);
+  CHECK(daemon.reloads == 2);
+  CHECK(error_of(daemon.ask("reload", ",\"model\":\"x\"")) == ErrorCode::unknown_model);
+  CHECK(daemon.reloads == 2);
+  daemon.reloaded = fail(ErrorCode::bad_config, "it is bad");
+  CHECK(error_of(daemon.ask("reload")) == ErrorCode::bad_config);
+  Daemon empty(false);
+  CHECK_FALSE(error_of(empty.ask("reload")).has_value());
+}
+
+TEST_CASE("while the daemon stops, nothing is begun") {
+  Daemon daemon;
+  daemon.ask("drain");
+  CHECK(error_of(daemon.ask("reload")) == ErrorCode::busy);
+  CHECK(error_of(daemon.ask("verify", ",\"model\":\"a\"")) == ErrorCode::busy);
+  CHECK(error_of(daemon.ask("pull", ",\"source\":\"https://h/m\",\"name\":\"n\"")) == ErrorCode::busy);
+  CHECK(daemon.reloads == 0);
 }
 
 TEST_CASE("a client that is gone before its load is done does not end it") {

@@ -31,7 +31,7 @@ TEST_CASE("ctl: help and version are asked for, not mistakes") {
   const Outcome help = run_ctl({"--help"});
   CHECK(help.code == done);
   for (const char* verb : {"status", "watch", "wait", "health", "load", "unload", "reload", "cancel", "pull",
-                           "verify", "drain"}) {
+                           "verify", "drain", "import", "ls", "rm", "gc"}) {
     CHECK(contains(help.out, verb));
     CHECK(run_ctl({verb, "--help"}).code == done);
   }

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace ggufd::test {
@@ -26,7 +27,8 @@ namespace ggufd::test {
 // Transfers go straight to the server, whatever the environment says, and writing to a peer that has gone is
 // an error, as in the daemon.
 inline const bool is_environment_ready = [] {
-  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
+  for (const char* name :
+       {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"})
     unsetenv(name);
   std::signal(SIGPIPE, SIG_IGN);
   return true;
@@ -38,8 +40,13 @@ class HttpServer {
   // where the client or the server has gone.
   class Exchange {
    public:
+    std::string method;
     std::string path;  // with the query
+    std::string head;  // all of it, with the line end of its last line
     int number = 0;    // of the request, from 0, over all connections
+
+    // The value of a header, as it was sent; "(none)" where there is none. `name` is in curl's spelling.
+    std::string header(std::string_view name) const;
 
     void send(std::string_view bytes);
     // Until HttpServer::go().
@@ -103,6 +110,14 @@ inline void HttpServer::Exchange::send(std::string_view bytes) {
     if (sent <= 0) return;
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
+}
+
+inline std::string HttpServer::Exchange::header(std::string_view name) const {
+  const std::string start = std::string("\r\n").append(name).append(": ");
+  const std::size_t line = head.find(start);
+  if (line == std::string::npos) return "(none)";
+  const std::size_t value = line + start.size();
+  return head.substr(value, head.find("\r\n", value) - value);
 }
 
 inline void HttpServer::Exchange::wait_for_go() {
@@ -183,7 +198,9 @@ inline void HttpServer::serve(int fd) {
     exchange.server_ = this;
     exchange.fd_ = fd;
     const std::size_t path = head.find(' ') + 1;
+    exchange.method = head.substr(0, path - 1);
     exchange.path = head.substr(path, head.find(' ', path) - path);
+    exchange.head = head.substr(0, end + 2);
     head.erase(0, end + 4);
     {
       const std::lock_guard lock(mutex_);
@@ -193,6 +210,33 @@ inline void HttpServer::serve(int fd) {
   }
   shutdown(fd, SHUT_RDWR);
 }
+
+// A server that remembers what it was asked.
+class Recorder {
+ public:
+  explicit Recorder(HttpServer::Script script)
+      : server([this, script = std::move(script)](HttpServer::Exchange& exchange) {
+          {
+            const std::lock_guard lock(mutex_);
+            asked_.push_back(exchange);
+          }
+          script(exchange);
+        }) {}
+
+  // A request, by its number; only what was asked is to be used of it.
+  HttpServer::Exchange at(std::size_t index) {
+    const std::lock_guard lock(mutex_);
+    REQUIRE(index < asked_.size());
+    return asked_[index];
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<HttpServer::Exchange> asked_;
+
+ public:
+  HttpServer server;  // last: its threads use the others
+};
 
 // --- Answers
 

@@ -1,6 +1,7 @@
 // URLs as they are fetched and as they are shown, curl's errors as ours, and the rate.
 #include "fetch/curl_error.h"
 #include "fetch/rate_meter.h"
+#include "fetch/redirect.h"
 #include "fetch/source_url.h"
 
 #include <doctest/doctest.h>
@@ -26,6 +27,29 @@ TEST_CASE("a Hugging Face file becomes a URL with every part encoded") {
   const config::Source odd{
       config::HuggingFaceSource{.org = "o?", .repo = "r#", .path = "a b/\xC3\xA9%.gguf"}};
   CHECK(source_url(odd, {}) == "https://huggingface.co/o%3F/r%23/resolve/main/a%20b/%C3%A9%25.gguf");
+}
+
+TEST_CASE("a Hugging Face file is fetched at any revision and endpoint") {
+  const config::HuggingFaceSource file{.org = "o", .repo = "r", .path = "d/f.gguf"};
+  CHECK(hub_url(file, "http://127.0.0.1:1", "a/b") == "http://127.0.0.1:1/o/r/resolve/a%2Fb/d/f.gguf");
+}
+
+TEST_CASE("a redirect is followed on the same scheme, host and port only") {
+  const std::string from = "https://h/a/b?q=1";
+  CHECK(same_origin_target(from, "/c") == "https://h/c");
+  CHECK(same_origin_target(from, "c?x=%20#part") == "https://h/a/c?x=%20");
+  CHECK(same_origin_target(from, "//h/c") == "https://h/c");
+  CHECK(same_origin_target(from, "https://H:443/c").has_value());
+  CHECK(same_origin_target("http://h:80/a", "http://h/c") == "http://h/c");
+  CHECK(same_origin_target(from, "/c d") == "https://h/c%20d");
+  for (const char* elsewhere :
+       {"http://h/c", "https://h:444/c", "https://other/c", "//other/c", "https://h.other/c",
+        "https://h@other/c", "https://user:secret@h/c", "https://user@h/c", "file:///etc/passwd", "odd://h/c",
+        "https://", "https://h:x/"}) {
+    CAPTURE(elsewhere);
+    CHECK_FALSE(same_origin_target(from, elsewhere));
+  }
+  CHECK_FALSE(same_origin_target("no url", "/c"));
 }
 
 TEST_CASE("the endpoint may be another one") {
@@ -82,6 +106,24 @@ TEST_CASE("an error names the URL without its secrets and says what curl said") 
   CHECK(with_detail.find("secret") == std::string::npos);
   CHECK(curl_error(CURLE_COULDNT_CONNECT, "https://h/p", "")
             .message.find(curl_easy_strerror(CURLE_COULDNT_CONNECT)) != std::string::npos);
+}
+
+TEST_CASE("an error does not show a proxy's password, which curl quotes where it can't use the proxy") {
+  const Error error = curl_error(CURLE_COULDNT_CONNECT, "https://h/p",
+                                 "Unsupported proxy scheme for 'odd://user:secret@proxy:1'");
+  CHECK(error.message.find("secret") == std::string::npos);
+  CHECK(error.message.find("https://h/p") != std::string::npos);
+}
+
+TEST_CASE("a handshake that is broken off is a network fault, one that is refused is not") {
+  const auto code = [](std::string_view detail) {
+    return curl_error(CURLE_SSL_CONNECT_ERROR, "https://h/p", detail).code;
+  };
+  CHECK(code("OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to h:443 ") == ErrorCode::network);
+  CHECK(code("OpenSSL SSL_connect: Connection reset by peer in connection to h:443 ") == ErrorCode::network);
+  CHECK(code("error:0A000126:SSL routines::unexpected eof while reading") == ErrorCode::network);
+  CHECK(code("error:0A00010B:SSL routines::wrong version number") == ErrorCode::tls);
+  CHECK(code("") == ErrorCode::tls);
 }
 
 TEST_CASE("a rate needs two moments, and is that of the last seconds") {

@@ -57,6 +57,15 @@ TEST_CASE("a line of blanks does not end the head") {
   CHECK(client.sink.heads.front().content_length() == 2U);
 }
 
+TEST_CASE("control characters of a header are blanks") {
+  HttpServer server(
+      [&](auto& exchange) { exchange.send(answer("ok", "200 OK", "X-Odd: \x01 a\x1B[2Jb\rc\x7F\r\n")); });
+  Client client;
+  client.run({.url = server.url("/file")});
+  REQUIRE(client.sink.heads.size() == 1);
+  CHECK(client.sink.heads.front().header("x-odd") == "a [2Jb c");
+}
+
 TEST_CASE("heads before the one that counts are passed over") {
   HttpServer server([&](auto& exchange) {
     if (exchange.path == "/old") return exchange.send(redirect_to("/new"));
@@ -90,7 +99,7 @@ TEST_CASE("a redirection that leads nowhere is the sink's to judge, before its b
   }
 }
 
-TEST_CASE("plain http to another host is refused before anything is sent") {
+TEST_CASE("plain http to another host is refused before it is connected to") {
   HttpServer server([&](auto& exchange) {
     // All addresses: it leads here, and is not a loopback address by its text.
     if (exchange.path == "/away") return exchange.send(redirect_to(server.url("/x", "0.0.0.0")));
@@ -104,12 +113,22 @@ TEST_CASE("plain http to another host is refused before anything is sent") {
     CHECK(client.sink.end.error().message.find("allow_plain_http") != std::string::npos);
     CHECK(client.sink.heads.empty());
     CHECK(server.requests() == 1);
+    CHECK(server.connections() == 1);
   }
   SUBCASE("by itself") {
     Client client;
     client.run({.url = elsewhere});
     CHECK(client.sink.error() == ErrorCode::bad_source);
-    CHECK(server.requests() == 0);
+    CHECK(server.connections() == 0);
+  }
+  SUBCASE("on a connection that was kept") {
+    Client client;
+    client.run({.url = elsewhere, .allow_plain_http = true});
+    CHECK(client.sink.end.has_value());
+    client.sink = {};
+    client.run({.url = elsewhere});
+    CHECK(client.sink.error() == ErrorCode::bad_source);
+    CHECK(server.requests() == 1);
   }
   SUBCASE("unless it is allowed") {
     Client client;

@@ -1,4 +1,6 @@
 // Bring-ups that fetch, from the server in this process.
+#include <atomic>
+
 #include "store/manifest.h"
 #include "store/model_lock.h"
 #include "support.h"
@@ -91,7 +93,13 @@ TEST_CASE("what is fetched and is no model is an error; it stays in the store, i
 
 TEST_CASE("first-use takes the digest that comes, and requires it from then on") {
   House house;
-  HttpServer server([&](auto& exchange) { exchange.send(answer(small_gguf(exchange.number == 0 ? 1 : 2))); });
+  std::atomic<int> gets = 0;
+  HttpServer server([&](auto& exchange) {
+    const std::string whole = answer(small_gguf(gets == 0 ? 1 : 2));
+    if (exchange.method == "HEAD") return exchange.send(whole.substr(0, whole.find("\r\n\r\n") + 4));
+    ++gets;
+    exchange.send(whole);
+  });
   config::ModelConfig model = from_url(server.url("/m"), "");
   model.sha256.clear();
   model.pin = config::Pin::first_use;
@@ -109,6 +117,40 @@ TEST_CASE("first-use takes the digest that comes, and requires it from then on")
   CHECK(third.error() == ErrorCode::sha256_mismatch);
 }
 
+TEST_CASE("a source that serves no GGUF is refused at once where no digest would find it out") {
+  House house;
+  HttpServer server([](auto& exchange) {
+    const std::string whole = answer("<html>not here</html>" + std::string(200'000, 'x'));
+    exchange.send(exchange.method == "HEAD" ? whole.substr(0, whole.find("\r\n\r\n") + 4) : whole);
+  });
+  config::ModelConfig model = from_url(server.url("/m"), "");
+  model.sha256.clear();
+  model.pin = config::Pin::first_use;
+  const Recorded load(house, model);
+  CHECK(load.error() == ErrorCode::invalid_gguf);
+  CHECK(load.story() == Story{checking_local, download});
+  CHECK(house.quarantined() == 0);
+}
+
+TEST_CASE("a model that needs more memory than the machine has is refused before its bulk comes") {
+  House house;
+  // 2^27 tokens of 16 KiB each: 2 TiB.
+  const std::string bytes = bytes_of(llama_model({.target_bytes = 16U << 20U, .n_layers = 32}));
+  HttpServer server([&](auto& exchange) {
+    const std::string whole = answer(bytes);
+    exchange.send(std::string_view(whole).substr(0, whole.size() / 2));
+    exchange.wait_for_close();
+  });
+  config::ModelConfig model = from_url(server.url("/m"), bytes);
+  model.n_ctx = 1U << 27U;
+  model.kv_type_k = config::CacheType::f32;
+  model.kv_type_v = config::CacheType::f32;
+  const Recorded load(house, model);
+  CHECK(load.error() == ErrorCode::out_of_memory_budget);
+  CHECK(load.message().find("MemTotal") != std::string::npos);
+  CHECK(load.story() == Story{checking_local, download});
+}
+
 // Somebody else who fetches the model: holds its lock and its partial.
 struct Other {
   const House& house;
@@ -118,13 +160,11 @@ struct Other {
   std::optional<store::Partial> partial = std::move(*house.store().open_partial(key));
 
   Other(const House& in, const store::Digest& partial_key) : house(in), key(partial_key) {}
-  // It brings the blob, and says so in the manifest.
+  // It brings the blob.
   void finish() {
     REQUIRE(store::pwrite_all(partial->fd(), std::as_bytes(std::span(bytes)), 0, ""));
-    auto model = from_url("https://example.org/m", bytes);
     REQUIRE(
         house.store().commit(std::move(*partial), digest_of(bytes), bytes.size(), "https://example.org/m"));
-    REQUIRE(record_manifest(house.store(), model, digest_of(bytes), bytes.size()));
     partial.reset();
     lock.reset();
   }
@@ -141,14 +181,8 @@ void let_it_wait(House& house) {
 TEST_CASE("while somebody else fetches the same, a load waits, and uses what that one brings") {
   House house;
   HttpServer server([&](auto& exchange) { exchange.send(answer(small_gguf())); });
-  config::ModelConfig model = from_url(server.url("/m"), small_gguf());
-  store::Digest key = digest_of(small_gguf());
-  SUBCASE("with a digest") {}
-  SUBCASE("on first use") {
-    model.sha256.clear();
-    model.pin = config::Pin::first_use;
-    key = *store::sha256_of(config::to_string(model.sources.front()));
-  }
+  const config::ModelConfig model = from_url(server.url("/m"), small_gguf());
+  const store::Digest key = digest_of(small_gguf());
   Other other(house, key);
   Recorded load(house);
   load.start(model);
@@ -157,7 +191,7 @@ TEST_CASE("while somebody else fetches the same, a load waits, and uses what tha
   other.finish();
   load.wait();
   REQUIRE(load.is_good());
-  CHECK(load.story() == Story{checking_local, mmap, kv_cache});
+  CHECK(load.story() == Story{checking_local, download, mmap, kv_cache});
   CHECK(server.requests() == 0);
   CHECK_FALSE(std::filesystem::exists(house.store().partial_folder(key)));
 }

@@ -21,7 +21,7 @@ TEST_CASE("a local file is hashed in place, mapped, and its engine started, in t
   CHECK(loaded.size_bytes == bytes.size());
   CHECK(loaded.digest == digest_of(bytes));
   CHECK(loaded.mapped_bytes() == bytes.size());
-  CHECK(std::string(reinterpret_cast<const char*>(loaded.mapping->bytes().data()), 4) == "GGUF");
+  CHECK(std::string(reinterpret_cast<const char*>(loaded.mappings.front()->bytes().data()), 4) == "GGUF");
   CHECK(loaded.kv_bytes() == load.all<phase::KvCache>().front().bytes);
   CHECK(loaded.kv_bytes() > 0);
   CHECK(loaded.engine->capabilities().n_ctx == 256);
@@ -191,15 +191,6 @@ TEST_CASE("a blob of the store is used by its stamp, or hashed once where the st
   CHECK(third.story() == Story{checking_local, mmap, kv_cache});
 }
 
-void spoil(const House& house, const store::Digest& digest) {
-  const std::string path = house.store().blob_path(digest);
-  std::filesystem::permissions(path, std::filesystem::perms(0644));
-  std::string bytes = get(path);
-  bytes.back() = static_cast<char>(bytes.back() + 1);
-  put(path, bytes);
-  settle(path);
-}
-
 TEST_CASE(
     "with auto_pull off nothing is fetched: not for a blob that is missing, nor for one that went bad") {
   House house;
@@ -232,6 +223,31 @@ TEST_CASE("a blob that went bad is put away and fetched once more") {
   CHECK(load.story() == Story{checking_local, verify, quarantine, download, verify, mmap, kv_cache});
   CHECK(house.quarantined() == 1);
   CHECK(server.requests() == 1);
+}
+
+TEST_CASE("a bad blob and bad bytes after it are the error: one fresh download, not two") {
+  House house;
+  HttpServer server([](auto& exchange) { exchange.send(answer(small_gguf(2))); });
+  spoil(house, house.put_blob(small_gguf()));
+  const Recorded load(house, from_url(server.url("/m"), small_gguf()));
+  CHECK(load.error() == ErrorCode::sha256_mismatch);
+  CHECK(load.story() == Story{checking_local, verify, quarantine, download, verify, quarantine});
+  CHECK(house.quarantined() == 2);
+  CHECK_FALSE(house.is_in_store(digest_of(small_gguf())));
+}
+
+TEST_CASE("a blob is used where the local file is not there, and its file named where that goes bad") {
+  House house;
+  config::ModelConfig model = in_place(house.files + "/none.gguf");
+  model.sha256 = {house.put_blob(small_gguf()).to_hex()};
+  {
+    const Recorded load(house, model);
+    CHECK(load.is_good());
+  }
+  spoil(house, digest_of(small_gguf()));
+  const Recorded load(house, model);
+  CHECK(load.error() == ErrorCode::bad_source);
+  CHECK(load.story() == Story{checking_local, verify, quarantine, checking_local});
 }
 
 TEST_CASE("a file that becomes shorter under way is an error, not a crash") {

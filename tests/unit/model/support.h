@@ -2,6 +2,7 @@
 // remembers, a bring-up whose every call is recorded.
 #pragma once
 
+#include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
@@ -13,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "fetch/pull.h"
+#include "gguf/validate.h"
 #include "model/bring_up.h"
 #include "model/event_sink.h"
 #include "model/services.h"
@@ -110,7 +113,11 @@ struct House {
   EventLog log;
   loop::Loop loop;
   std::unique_ptr<fetch::CurlLoop> curl = std::make_unique<fetch::CurlLoop>(loop);
-  Services services{loop, *curl, store::BlobStore(folder.file("models")), {}, runtime, log};
+  fetch::RateLimit rate_limit{loop};
+  fetch::FetchServices fetching{loop,           *curl, rate_limit, store::BlobStore(folder.file("models")),
+                                {.retries = 0}, {}};
+  fetch::Pulls pulls{fetching};
+  Services services{loop, pulls, fetching.store, {}, runtime, log};
 
   std::string make_folder(const std::string& name) const {
     std::filesystem::create_directory(folder.file(name));
@@ -154,6 +161,56 @@ struct House {
   }
 };
 
+// A model in several files, as gguf-split makes them: the keys in the first, the tensors over all, and a name
+// that ends in "-00001-of-00003.gguf" for the first of three.
+struct SplitModel {
+  std::string prefix = "m";
+  std::vector<std::string> files;
+
+  std::string name(std::size_t index) const {
+    return fmt::format("{}-{:05}-of-{:05}.gguf", prefix, index + 1, files.size());
+  }
+  std::uint64_t size_bytes() const {
+    std::uint64_t sum = 0;
+    for (const std::string& file : files) sum += file.size();
+    return sum;
+  }
+  std::vector<std::string> digests() const {
+    std::vector<std::string> hex;
+    for (const std::string& file : files) hex.push_back(digest_of(file).to_hex());
+    return hex;
+  }
+};
+
+// `tensors` in each of the later files; the first is a whole small model of its own.
+inline SplitModel split_model(std::uint16_t count = 3, std::uint64_t tensors = 2) {
+  const auto whole = llama_model();
+  const std::string first = bytes_of(whole);
+  const auto sound = gguf::read_model(std::as_bytes(std::span(first)), first.size());
+  REQUIRE(sound);
+  const auto all = static_cast<std::int32_t>(sound->tensors.size() + tensors * (count - 1U));
+  SplitModel model;
+  for (std::uint16_t no = 0; no < count; ++no) {
+    GgufBuilder builder = no == 0 ? whole : GgufBuilder();
+    builder.add("split.no", no).add("split.count", count).add("split.tensors.count", all);
+    for (std::uint64_t i = 0; no > 0 && i < tensors; ++i) {
+      builder.tensor(fmt::format("extra.{}.{}", no, i), "f16", {64, 64});
+    }
+    model.files.push_back(bytes_of(builder));
+  }
+  return model;
+}
+
+// Makes a byte of a blob another one.
+inline void spoil(const House& house, const store::Digest& digest) {
+  const std::string path = house.store().blob_path(digest);
+  std::filesystem::permissions(path, std::filesystem::perms(0644));
+  std::string bytes = get(path);
+  bytes.back() = static_cast<char>(bytes.back() + 1);
+  put(path, bytes);
+  settle(path);
+}
+
 inline config::ModelConfig in_place(const std::string& path) {
   return {.name = "m",
           .sources = {config::Source{config::FileSource{path}}},
@@ -174,8 +231,10 @@ inline config::ModelConfig from_url(const std::string& url, const std::string& e
 struct Recorded {
   House& house;
   std::vector<LoadPhase> phases;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;   // their codes
+  std::vector<std::string> sentences;  // and what they say
   std::optional<store::Digest> identified;
+  std::uint64_t identified_bytes = 0;
   int calls = 0;                          // of any callback but on_done
   std::function<void()> at_call = [] {};  // at each of these
   std::function<void()> at_done = [] {};
@@ -192,29 +251,31 @@ struct Recorded {
     at_call();
   }
   void start(const config::ModelConfig& model) {
-    bring_up =
-        std::make_unique<BringUp>(house.services, model,
-                                  BringUpCallbacks{.on_phase =
-                                                       [this](LoadPhase phase) {
-                                                         phases.push_back(std::move(phase));
-                                                         called();
-                                                       },
-                                                   .on_warning =
-                                                       [this](std::string code, std::string) {
-                                                         warnings.push_back(std::move(code));
-                                                         called();
-                                                       },
-                                                   .on_identified =
-                                                       [this](const store::Digest& digest, std::uint64_t) {
-                                                         identified = digest;
-                                                         called();
-                                                       },
-                                                   .on_done =
-                                                       [this](Result<LoadedModel> result) {
-                                                         ++ends;
-                                                         end.emplace(std::move(result));
-                                                         at_done();
-                                                       }});
+    bring_up = std::make_unique<BringUp>(
+        house.services, model,
+        BringUpCallbacks{.on_phase =
+                             [this](LoadPhase phase) {
+                               phases.push_back(std::move(phase));
+                               called();
+                             },
+                         .on_warning =
+                             [this](std::string code, std::string text) {
+                               warnings.push_back(std::move(code));
+                               sentences.push_back(std::move(text));
+                               called();
+                             },
+                         .on_identified =
+                             [this](const store::Digest& digest, std::uint64_t size_bytes) {
+                               identified = digest;
+                               identified_bytes = size_bytes;
+                               called();
+                             },
+                         .on_done =
+                             [this](Result<LoadedModel> result) {
+                               ++ends;
+                               end.emplace(std::move(result));
+                               at_done();
+                             }});
   }
   void run(const config::ModelConfig& model) {
     start(model);

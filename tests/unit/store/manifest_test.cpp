@@ -41,6 +41,35 @@ TEST_CASE("a manifest is written as the layout says and read back") {
   CHECK(blob_of(**read) == Digest::parse(hex));
 }
 
+TEST_CASE("a split model's manifest lists its shards in order") {
+  TempFolder folder;
+  Manifest manifest = example();
+  const std::string second(64, 'd');
+  manifest.shards = {"sha256:" + hex, "sha256:" + second};
+  REQUIRE(write_manifest(folder.path(), manifest));
+  CHECK(contains(get(folder / "manifests/qwen3-4b.json"),
+                 "\"shards\":[\"sha256:" + hex + "\",\"sha256:" + second + "\"]"));
+  const auto read = read_manifest(folder.path(), "qwen3-4b");
+  REQUIRE(read);
+  CHECK(*read == manifest);
+  CHECK(blobs_of(**read) == std::vector{*Digest::parse(hex), *Digest::parse(second)});
+  CHECK(blobs_of(example()) == std::vector{*Digest::parse(hex)});
+}
+
+TEST_CASE("shards that are none, or that the blob does not begin, are refused") {
+  TempFolder folder;
+  const std::vector<std::vector<std::string>> bad{
+      {}, {"sha256:" + hex, hex}, {"sha256:" + std::string(64, 'd')}, {"sha256:" + hex, "sha256:../x"}};
+  for (const auto& shards : bad) {
+    Manifest manifest = example();
+    manifest.shards = shards;
+    const auto written = write_manifest(folder.path(), manifest);
+    REQUIRE_FALSE(written);
+    CHECK(written.error().code == ErrorCode::bad_field);
+  }
+  CHECK(blobs_of({.blob = "sha256:x", .shards = {}}).empty());
+}
+
 TEST_CASE("a manifest without a license, from another tool, with more keys, is read") {
   TempFolder folder;
   Manifest manifest = example();
@@ -81,9 +110,6 @@ TEST_CASE("a malformed manifest is an error that names the file and the mistake"
     std::string text = good;
     text.replace(text.find(from), from.size(), to);
     return message_with(text);
-  };
-  const auto contains = [](const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
   };
   CHECK(contains(message_with(""), "not a JSON object"));
   CHECK(contains(message_with(good.substr(0, 99)), "not a JSON object"));

@@ -52,8 +52,30 @@ TEST_CASE("a file is put away under its time and reason, with the evidence besid
                                              .expected = evidence.expected,
                                              .actual = evidence.actual,
                                              .size = 9,
-                                             .when = midnight});
+                                             .when = midnight,
+                                             .differing_ranges = std::vector<DifferingRange>{}});
   CHECK(get(json_of(*path)).find("\"when\":\"2026-05-18T00:00:00.000Z\"") != std::string::npos);
+}
+
+TEST_CASE("the evidence names the ranges that differed") {
+  Scene scene;
+  QuarantineEvidence compared = evidence;
+  compared.differing_ranges = {{0, 4}, {8, 9}};
+  const auto path = scene.put_away("bad bytes", compared);
+  REQUIRE(path);
+  CHECK(get(json_of(*path)).find("\"differing_ranges\":[{\"begin\":0,\"end\":4},{\"begin\":8,\"end\":9}]") !=
+        std::string::npos);
+  CHECK(record_of(*path).differing_ranges == compared.differing_ranges);
+}
+
+TEST_CASE("evidence from before there were ranges is read") {
+  const std::string text =
+      "{\"url\":\"\",\"reason\":\"sha256_mismatch\",\"expected\":\"a\",\"actual\":\"b\",\"size\":9,"
+      "\"when\":\"2026-05-18T00:00:00.000Z\"}";
+  const auto record = parse_json_file<QuarantineRecord>(text, "old.json");
+  REQUIRE(record);
+  CHECK(record->size == 9);
+  CHECK_FALSE(record->differing_ranges);
 }
 
 TEST_CASE("files of the same second and reason are numbered") {

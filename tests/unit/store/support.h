@@ -11,8 +11,10 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "store/blob_store.h"
+#include "store/manifest.h"
 
 namespace ggufd::store::test {
 
@@ -104,6 +106,48 @@ struct FilledStore {
   }
   std::string record_path() const { return store.blob_folder(digest) + "/verified.json"; }
 };
+
+// The model `name`, whose blobs are those.
+inline Manifest manifest_for(const std::string& name, const std::vector<Digest>& shards) {
+  Manifest manifest{.name = name,
+                    .blob = "sha256:" + shards.front().to_hex(),
+                    .size_bytes = 1,
+                    .source = {"file", "", "", "/w.gguf"},
+                    .produced_by = "a test",
+                    .produced_at = "2026-05-18T00:00:00Z"};
+  if (shards.size() > 1) {
+    auto& texts = manifest.shards.emplace();
+    for (const Digest& digest : shards) texts.push_back("sha256:" + digest.to_hex());
+  }
+  return manifest;
+}
+
+// A store with some blobs, none of them in use.
+struct Blobs {
+  TempFolder folder;
+  BlobStore store{folder / "models"};
+
+  Digest add(const std::string& content) const {
+    const Digest digest = digest_of(content);
+    REQUIRE(store.commit(partial_with(store, digest, content), digest, content.size(), ""));
+    return digest;
+  }
+  void name(const std::string& model, const std::vector<Digest>& shards) const {
+    REQUIRE(write_manifest(store.root(), manifest_for(model, shards)));
+  }
+};
+
+// Makes what lies at `path` as old as that.
+inline void set_age(const std::string& path, std::int64_t age_ms) {
+  const std::int64_t ms = Timestamp::now().ms - age_ms;
+  const struct timespec then{ms / 1000, 0};
+  const struct timespec times[2] = {then, then};
+  REQUIRE(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+inline bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 inline bool is_root() {
   return ::geteuid() == 0;

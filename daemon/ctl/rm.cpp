@@ -1,0 +1,70 @@
+#include <fmt/core.h>
+
+#include "ctl/configured.h"
+#include "ctl/human.h"
+#include "ctl/removal_report.h"
+#include "ctl/verb.h"
+
+namespace ggufd::ctl {
+namespace {
+
+class RmVerb final : public Verb {
+ public:
+  const char* name() const override { return "rm"; }
+  const char* summary() const override { return "take a model out of the store"; }
+  void bind(Parameters& parameters) override {
+    parameters.required("MODEL", model_, "the model's name in the store");
+    parameters.flag("--dry-run", is_dry_run_, "say what would go, and do nothing");
+    parameters.flag("--yes", is_sure_, "do not ask");
+  }
+
+  int run(Context& context) override {
+    const auto store = open_store(context, read_configured(context));
+    if (!store) return complain(context, store.error());
+    const auto plan = store::plan_model_removal(*store, model_);
+    if (!plan) return complain(context, plan.error());
+    if (!context.options.json) context.out.write(removal_text(*plan, context.terminal));
+    RemovalOutcome outcome(plan->items.size());
+    if (is_dry_run_) return conclude(context, *plan, outcome);
+    if (!is_sure_ && !is_confirmed(context)) {
+      context.complain("nothing was removed");
+      return failed;
+    }
+    std::size_t gone = 0;
+    const auto removed = store::remove_model(*store, model_, *plan,
+                                             [&](const store::Removal&) { outcome.removed[gone++] = true; });
+    if (!removed) {
+      context.complain(gone == 0 ? removed.error().message + "; nothing was removed"
+                                 : removed.error().message);
+      return failed;
+    }
+    return conclude(context, *plan, outcome);
+  }
+
+ private:
+  static int complain(Context& context, const Error& error) {
+    context.complain(error.message);
+    return failed;
+  }
+
+  int conclude(Context& context, const store::RemovalPlan& plan, const RemovalOutcome& outcome) const {
+    if (context.options.json) {
+      context.out.write(removal_json(plan, outcome, is_dry_run_));
+    } else if (!is_dry_run_) {
+      context.out.write(outcome_text(plan, outcome));
+    }
+    return done;
+  }
+
+  std::string model_;
+  bool is_dry_run_ = false;
+  bool is_sure_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_rm() {
+  return std::make_unique<RmVerb>();
+}
+
+}  // namespace ggufd::ctl

@@ -1,0 +1,62 @@
+// The configuration read again while the daemon runs: SIGHUP and the request `reload`.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "loop/loop.h"
+#include "loop/operation.h"
+#include "protocol/error.h"
+#include "protocol/status_event.h"
+
+namespace ggufd::model {
+
+struct ReloadSeams {
+  // Reads and checks the file; blocks, and is called on the pool.
+  std::function<std::expected<config::Config, std::vector<config::Mistake>>()> read;
+  // The running configuration has changed; tells those who keep something of it.
+  std::function<void()> on_changed;
+  // A warning of the daemon: bad_config, reload_incomplete.
+  std::function<void(status::Warning)> warn;
+};
+
+// All or nothing: a file with a mistake changes nothing. Of a good one, what a running daemon can take over
+// holds at once (config_difference.h says what that is), and the rest is named in the warning.
+class Reload {
+ public:
+  // `bad_config` with the first mistakes.
+  using Waiter = std::move_only_function<void(Result<void>)>;
+
+  // `path` is named where the file is bad. `running` belongs to the daemon, and outlives this.
+  Reload(loop::Loop& loop, std::string path, config::Config& running, ReloadSeams seams);
+  Reload(const Reload&) = delete;
+  Reload& operator=(const Reload&) = delete;
+
+  // The file is read after this call, so the waiter is told of nothing older: where one is being read
+  // already, it is read once more.
+  void ask(Waiter waiter);
+  // Ends at once; who waits is told `cancelled`.
+  void stop();
+
+ private:
+  using Read = std::expected<config::Config, std::vector<config::Mistake>>;
+
+  void start();
+  void ended(const Read& read);
+  Error refuse(const std::vector<config::Mistake>& mistakes);
+  void apply(const config::Config& read);
+  static void tell(std::vector<Waiter> waiters, const Result<void>& outcome);
+
+  loop::Loop& loop_;
+  const std::string path_;
+  config::Config& running_;
+  ReloadSeams seams_;
+  loop::OperationPtr operation_;
+  std::vector<Waiter> waiters_;       // of the reading that is under way
+  std::vector<Waiter> next_waiters_;  // of the one after it
+};
+
+}  // namespace ggufd::model
