@@ -83,7 +83,7 @@ bool is_url_of(const config::Source& source, const std::string& url) {
   if (config::to_string(source) == url) return true;
   // <endpoint>/<org>/<repo>/resolve/<revision>/<path>; which endpoint and which commit does not matter here.
   const std::size_t begin = url.find(fmt::format("/{}/{}/resolve/", hub->org, hub->repo));
-  return begin != std::string::npos && common.ends_with("/" + without_shard_number(hub->path));
+  return begin != std::string::npos && common.ends_with(fmt::format("/{}", without_shard_number(hub->path)));
 }
 
 store::GarbageRules garbage_rules(const Configured& configured) {

@@ -135,7 +135,7 @@ ImportCandidates group_shards(store::ForeignListing listing) {
     for (auto& [number, file] : shards) files.push_back(std::move(file));
     found.models.push_back(candidate(std::move(files)));
   }
-  std::ranges::stable_sort(found.models, {}, &ImportCandidate::title);
+  std::ranges::sort(found.models, {}, &ImportCandidate::title);
   return found;
 }
 

@@ -87,14 +87,13 @@ HeadJudgement judge_partial(const Asked& asked, const ResponseHead& head) {
   return judgement;
 }
 
-// The range lies beyond the end: the file has become shorter, or it is empty.
+// The range lies beyond the end: the file may have become shorter.
 std::optional<HeadJudgement> judge_unsatisfiable(const Asked& asked, const ResponseHead& head) {
   const auto text = head.header("content-range");
   const auto content = text ? parse_content_range(*text) : std::nullopt;
   const Identity identity = identity_of(head, content ? content->total_bytes : std::nullopt);
   if (const std::string difference = asked.bound.difference(identity); !difference.empty())
     return changed(head, difference, false);
-  if (asked.range && asked.may_be_whole) return changed(head, "the server refuses the range", true);
   return std::nullopt;
 }
 

@@ -4,8 +4,10 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <span>
+#include <string_view>
 
 #include "fetch/http_fields.h"
 #include "store/json_file.h"
@@ -29,15 +31,15 @@ Result<std::optional<std::string>> journal_text(const std::string& path) {
   return std::move(*text);
 }
 
-// Empty where the system names none: then only what is synced holds.
+// Empty where the system names none: then only what is synced holds. (proc(5): its files tell no size.)
 std::string this_boot() {
   static const std::string boot = [] {
-    const std::string path = "/proc/sys/kernel/random/boot_id";
-    const auto file = store::open_regular(path, O_RDONLY);
+    const auto file = store::open_regular("/proc/sys/kernel/random/boot_id", O_RDONLY);
     if (!file || !*file) return std::string();
-    std::string text = store::read_all((*file)->get(), 64, path).value_or("");
-    text.erase(std::min(text.find('\n'), text.size()));
-    return text;
+    std::array<char, 64> text{};
+    const ssize_t count = ::read((*file)->get(), text.data(), text.size());
+    const std::string_view line(text.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
+    return std::string(line.substr(0, line.find('\n')));
   }();
   return boot;
 }

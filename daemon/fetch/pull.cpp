@@ -100,8 +100,8 @@ class Pulls::Ticket final : public loop::Operation {
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
-// A run whose last waiter has left this very
-// turn has nobody to tell; others may have begun anew under its key.
+// A run whose last waiter has left this very turn has nobody to tell; others may have begun anew under its
+// key.
 void Pulls::Shared::end(const std::string& key, const Entry& ended, const Result<Pulled>& result) {
   const auto found = entries.find(key);
   if (found == entries.end() || found->second.get() != &ended) return;

@@ -127,6 +127,13 @@ void PullRun::locked(Locked locked) {
   }
   if (locked.blob) {
     const std::uint64_t size_bytes = locked.blob->size_bytes;
+    // Whoever saw another process's download sees its end, too.
+    if (has_followed_) {
+      phase::Download all{.downloaded_bytes = size_bytes, .source_url = followed_url_, .resumed_bytes = resumed_bytes_};
+      all.total_bytes.value = size_bytes;
+      callbacks_.on_phase(all);
+      callbacks_.on_phase(phase::Verify{locked.blob->path, size_bytes, size_bytes});
+    }
     return finish({.blob = std::make_shared<store::FoundBlob>(std::move(*locked.blob)),
                    .digest = *digest_,
                    .size_bytes = size_bytes,
@@ -161,7 +168,12 @@ void PullRun::followed(const std::optional<Journal>& journal) {
     progress.bytes_per_second = followed_rate_.bytes_per_second();
     progress.eta_s = followed_rate_.eta_s(journal->size_bytes - bytes);
   }
+  // What was there before we came to look is not of our time.
+  if (!has_followed_) resumed_bytes_ = followed_bytes_;
   progress.downloaded_bytes = followed_bytes_;
+  progress.resumed_bytes = resumed_bytes_;
+  has_followed_ = true;
+  followed_url_ = progress.source_url;
   callbacks_.on_phase(progress);
   when_due_ = [this] { lock(); };
   timer_.start_once(follow_interval_ms);
@@ -215,6 +227,11 @@ void PullRun::begin_partial(std::optional<Journal> journal) {
   if (journal_ && request_.size_bytes.value_or(journal_->size_bytes) != journal_->size_bytes)
     journal_.reset();
   resumed_bytes_ = journal_ ? byte_ranges(*journal_).size() : 0;
+  phase::Download progress{.downloaded_bytes = resumed_bytes_,
+                           .source_url = display_url(source_url(source(), services_.settings)),
+                           .resumed_bytes = resumed_bytes_};
+  progress.total_bytes.value = journal_ ? std::optional(journal_->size_bytes) : request_.size_bytes;
+  callbacks_.on_phase(progress);
   if (!journal_) return reset_partial_then([this] { resolve(); });
   resolve();
 }

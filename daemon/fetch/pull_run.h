@@ -115,6 +115,8 @@ class PullRun {
   std::function<void()> when_due_;
   RateMeter followed_rate_;
   std::uint64_t followed_bytes_ = 0;
+  bool has_followed_ = false;
+  std::string followed_url_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 
 namespace ggufd::fetch {
 namespace {
@@ -22,6 +23,9 @@ Error no_space(std::uint64_t needed_bytes, std::uint64_t free_bytes, const std::
 }  // namespace
 
 Result<void> reserve_space(int fd, std::uint64_t total_bytes, const std::string& path) {
+  // One at a time: two that ask for the last room at once could each take a part of it, and both be refused.
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
   struct stat status{};
   struct statvfs volume{};
   if (total_bytes == 0 || ::fstat(fd, &status) != 0 || ::fstatvfs(fd, &volume) != 0) return {};

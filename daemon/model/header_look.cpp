@@ -79,9 +79,12 @@ class Look {
                                 settings_.model));
       }
       report = gguf::inspect(front_, file_bytes);
-      if (report.complete() || !report.defects.empty() || wanted == max_looked_at_bytes) return 0;
-      wanted = std::min({std::max(wanted * 4, report.needs_bytes), max_looked_at_bytes, file_bytes});
-      if (wanted > arrived_.front_bytes) return wanted;
+      if (report.complete() || !report.defects.empty() || report.needs_bytes > max_looked_at_bytes) return 0;
+      const std::uint64_t more =
+          std::min({std::max(wanted * 4, report.needs_bytes), max_looked_at_bytes, file_bytes});
+      // What is here may be enough, and without a known size it may be all that there is.
+      if (report.needs_bytes > arrived_.front_bytes) return more;
+      wanted = std::min(more, arrived_.front_bytes);
     }
   }
 

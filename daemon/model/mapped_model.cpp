@@ -14,7 +14,8 @@ namespace {
 
 Result<MemoryRegion> map_copy(const LocalCopy& copy) {
   const std::string& path = copy.path;
-  if (copy.size_bytes == 0) return fail(ErrorCode::invalid_gguf, fmt::format("{} is empty", path));
+  if (copy.size_bytes == 0)
+    return fail(ErrorCode::invalid_gguf, fmt::format("{} is empty; check the model's source", path));
   auto region = map_file(copy.fd(), copy.size_bytes, path);
   if (!region) return region;
   // What is mapped beyond a file's end cannot be read without a signal.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -13,13 +14,18 @@
 namespace ggufd::model {
 namespace {
 
-// Of a file that the kernel writes; the longest, memory.stat, has some 2 KiB.
+// What is read of a file that the kernel writes; the longest, memory.stat, has some 2 KiB.
 constexpr std::size_t kernel_file_max_bytes = std::size_t{64} << 10;
 
+// Such files say that their size is 0, whatever is in them.
 Result<std::string> read_kernel_file(const std::string& path) {
   const auto file = store::open_file(path, O_RDONLY);
   if (!file) return std::unexpected(file.error());
-  return store::read_all(file->get(), kernel_file_max_bytes, path);
+  std::string text(kernel_file_max_bytes, '\0');
+  const auto count = store::pread_all(file->get(), std::as_writable_bytes(std::span(text)), 0, path);
+  if (!count) return std::unexpected(count.error());
+  text.resize(*count);
+  return text;
 }
 
 std::optional<std::uint64_t> leading_number(std::string_view text) {

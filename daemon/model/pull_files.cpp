@@ -5,9 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "fetch/curl_error.h"
-#include "fetch/source_url.h"
-
 namespace ggufd::model {
 
 PullFiles::PullFiles(loop::Loop& loop, Join join, PullFilesRequest request, PullFilesCallbacks callbacks)
@@ -19,10 +16,6 @@ PullFiles::PullFiles(loop::Loop& loop, Join join, PullFilesRequest request, Pull
   resumed_bytes_ = done_bytes_;
   if (!is_split()) sizes_.front() = request_.size_bytes;
   pulled_.resize(request_.files.size());
-  skip_what_is_here();
-  const config::Source source = request_.files[current_].file.network_sources().front();
-  callbacks_.on_phase(
-      over_all({.source_url = fetch::display_url(fetch::source_url(source, request_.settings))}));
   pull_next();
 }
 
@@ -107,7 +100,8 @@ void PullFiles::on_pulled(Result<fetch::Pulled> result) {
 }
 
 phase::Download PullFiles::over_all(phase::Download one) {
-  if (one.total_bytes.value) sizes_[current_] = one.total_bytes.value;
+  // A size that was believed may turn out not to be known, when a download begins anew.
+  sizes_[current_] = one.total_bytes.value;
   resumed_now_bytes_ = one.resumed_bytes;
   one.downloaded_bytes += done_bytes_;
   one.resumed_bytes += resumed_bytes_;

@@ -92,7 +92,8 @@ bool is_temporary_name(std::string_view name);
 // after an error or a crash the old content is whole (and a file `.<name>.<16 hex digits>` may be left after
 // a crash).
 //
-// Without the syncs it is as whole for every process, also after this one is killed, but not after a power cut.
+// Without the syncs it is as whole for every process, also after this one is killed, but not after a power
+// cut.
 enum class Durability : std::uint8_t { power_cut, kill };
 Result<void> write_file_atomically(const std::string& folder, const std::string& name, std::string_view bytes,
                                    mode_t mode, Durability durability = Durability::power_cut);

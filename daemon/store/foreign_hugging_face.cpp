@@ -63,7 +63,8 @@ class HuggingFace {
     if (!check_foreign_root(snapshots)) return;
     auto commits = walk_.names(snapshots);
     const std::string main = main_commit(repository);
-    std::ranges::stable_partition(commits, [&](const std::string& commit) { return commit == main; });
+    const auto first = std::ranges::find(commits, main);
+    if (first != commits.end()) std::rotate(commits.begin(), first, first + 1);
     std::set<std::string> seen;
     for (const std::string& commit : commits) {
       walk_.files(join(snapshots, commit), [&](const std::string& path) {
@@ -106,7 +107,7 @@ Result<ForeignListing> list_hugging_face(const std::string& root) {
   if (auto checked = check_foreign_root(root); !checked) return std::unexpected(checked.error());
   ForeignListing listing;
   HuggingFace(listing).list(root);
-  std::ranges::stable_sort(listing.files, {}, &ForeignFile::title);
+  sort_by_title(listing);
   return listing;
 }
 
@@ -125,7 +126,7 @@ Result<ForeignListing> list_llama_cpp(const std::string& root) {
                               .claimed = std::nullopt,
                               .source = {"llama.cpp", "", "", name}});
   }
-  std::ranges::stable_sort(listing->files, {}, &ForeignFile::title);
+  sort_by_title(*listing);
   return listing;
 }
 

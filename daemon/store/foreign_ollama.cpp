@@ -115,7 +115,7 @@ Result<ForeignListing> list_ollama(const std::string& root) {
   ForeignListing listing;
   ForeignWalk walk(listing);
   walk.files(manifests, [&](const std::string& relative) { add(root, relative, walk, listing); });
-  std::ranges::stable_sort(listing.files, {}, &ForeignFile::title);
+  sort_by_title(listing);
   return listing;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "store/file.h"
@@ -70,6 +71,12 @@ std::optional<std::uint64_t> regular_file_size(const std::string& path) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) < 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   return static_cast<std::uint64_t>(status.st_size);
+}
+
+void sort_by_title(ForeignListing& listing) {
+  std::ranges::sort(listing.files, [](const ForeignFile& a, const ForeignFile& b) {
+    return std::tie(a.title, a.path) < std::tie(b.title, b.path);
+  });
 }
 
 bool is_gguf_name(std::string_view name) {

@@ -38,6 +38,9 @@ Result<void> check_foreign_root(const std::string& root);
 // The regular file's size; nothing where there is none. Links are not followed.
 std::optional<std::uint64_t> regular_file_size(const std::string& path);
 
+// Files of one title by their path.
+void sort_by_title(ForeignListing& listing);
+
 bool is_gguf_name(std::string_view name);
 
 }  // namespace ggufd::store

@@ -114,7 +114,9 @@ class HttpFaults(fetching.FetchTest):
     def test_an_empty_file(self):
         (self.web / "empty.gguf").write_bytes(b"")
         empty = ggufd.model_file(self.web / "empty.gguf")
-        self.no_model(("invalid_gguf", "size_mismatch", "http_status"), self.config(self.origin.url("empty.gguf"), empty))
+        daemon, _, outcome = self.bring_up(self.config(self.origin.url("empty.gguf"), empty))
+        self.assert_error(outcome, "invalid_gguf", "size_mismatch", "http_status")
+        self.stop(daemon)
 
     def test_a_bad_gguf_with_the_right_digest(self):
         bad = {"bad.gguf": b"GGUF" + bytes(range(256)) * 16, "short.gguf": self.file.path.read_bytes()[:-1000]}

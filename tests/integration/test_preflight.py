@@ -84,7 +84,10 @@ class Header(BeforeTheBulk):
         whole = self.file.path.read_bytes()
         self.file.path.write_bytes(whole[:-MB])
         self.file = ggufd.model_file(self.file.path)
-        self.ends_in(("invalid_gguf", "size_mismatch"))
+        daemon, _, outcome = self.bring_up(self.config())
+        self.assert_error(outcome, "invalid_gguf", "size_mismatch")
+        self.assertEqual(self.quarantined(), [], "the digest is right")
+        self.stop(daemon)
 
 
 class Disk(BeforeTheBulk):

@@ -108,8 +108,8 @@ class SecondStart(StoreTest):
 
 
 class Mismatch(StoreTest):
-    def test_a_byte_that_is_flipped_once_is_quarantined_and_fetched_again(self):
-        self.origin.fault("/model.gguf", flip_at=self.file.size_bytes // 2, times=1)
+    def test_what_a_source_without_ranges_sent_is_quarantined_and_fetched_again(self):
+        self.origin.fault("/model.gguf", flip_at=self.file.size_bytes // 2, times=1, ignore_range=True)
         client = self.ready()
         told = " ".join(story.steps(client.events))
         self.assertIn("download verify quarantine download verify mmap", told)
@@ -117,6 +117,13 @@ class Mismatch(StoreTest):
         self.assertEqual(event["expected_sha256"], self.file.sha256)
         self.assertNotEqual(event["actual_sha256"], self.file.sha256)
         self.check_evidence(event)
+        self.assertEqual(self.blob(self.file).read_bytes(), self.file.path.read_bytes())
+
+    def test_a_byte_that_is_flipped_once_is_replaced_and_nothing_is_put_away(self):
+        self.origin.fault("/model.gguf", flip_at=self.file.size_bytes // 2, times=1)
+        client = self.ready()
+        self.assertIn("download verify download verify mmap", " ".join(story.steps(client.events)))
+        self.assertEqual(self.quarantined(), [])
         self.assertEqual(self.blob(self.file).read_bytes(), self.file.path.read_bytes())
 
     def check_evidence(self, event):
@@ -127,18 +134,18 @@ class Mismatch(StoreTest):
         self.assertEqual(kept.sha256, event["actual_sha256"], "the bad bytes are kept as they came")
         self.assertTrue(re.fullmatch(r"[0-9a-f]{64}", event["actual_sha256"]))
         said = json.loads(evidence[0].with_suffix(".json").read_text())
-        self.assertLessEqual({"url", "expected", "actual", "size", "when"}, set(said))
+        self.assertLessEqual({"url", "expected", "actual", "size", "when", "differing_ranges"}, set(said))
         self.assertEqual(said["url"], self.origin.url("model.gguf"))
         self.assertEqual((said["expected"], said["actual"]), (event["expected_sha256"], event["actual_sha256"]))
         self.assertEqual(said["size"], self.file.size_bytes)
 
-    def test_a_byte_that_is_always_flipped_is_a_mismatch_after_one_fresh_download(self):
+    def test_a_byte_that_is_always_flipped_is_a_mismatch_after_a_second_look_and_one_fresh_download(self):
         self.origin.fault("/model.gguf", flip_at=self.file.size_bytes // 2)
         daemon, client, outcome = self.bring_up(self.config)
         self.assert_error(outcome, "sha256_mismatch")
         story.check_all(client.events, "tiny")
         self.assertEqual(story.steps(client.events).count("quarantine"), len(self.quarantined()))
-        self.assertEqual(story.steps(client.events).count("download"), 2)
+        self.assertEqual(story.steps(client.events).count("download"), 3)
         self.assertFalse(self.blob(self.file).exists())
         self.stop(daemon)
 

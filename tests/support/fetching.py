@@ -90,7 +90,7 @@ class FetchTest(ggufd.DaemonTest):
         return client, outcome
 
     def assert_stored(self, model):
-        self.assertEqual(self.blob(model).read_bytes(), model.path.read_bytes())
+        self.assertEqual(ggufd.model_file(self.blob(model)).sha256, model.sha256)
         self.assertEqual(list(self.store.glob("blobs/sha256/*/.partial-*")), [], "nothing of the download stays behind")
 
     def interrupted(self, config=None, sent_bytes=None, **more):

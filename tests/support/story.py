@@ -163,7 +163,7 @@ class Run:
 
     events: list[dict]
     was_set_back: bool = False  # a warning ended it
-    is_restart: bool = False  # the phase goes on after a download_restarted, with whatever has come since
+    follows_setback: bool = False  # so it begins with whatever is still good, and has come since the warning
 
     @property
     def key(self):
@@ -172,20 +172,20 @@ class Run:
 
 def runs(events, model=None):
     """Each time that a phase with progress was entered; a setback makes what follows a new time."""
-    found, last, is_restart = [], None, False
+    found, last, follows_setback = [], None, False
     for event in of_model(events, model):
         if event["status"] == "warning":
             if event["code"] in SETBACKS:
                 if last in PROGRESS:
                     found[-1].was_set_back = True
                 last = None
-                is_restart = event["code"] == "download_restarted"
+                follows_setback = True
             continue
         phase = event.get("phase") if event["status"] == "loading_model" else None
         if phase in PROGRESS:
             if phase != last:
-                found.append(Run([], is_restart=is_restart))
-                is_restart = False
+                found.append(Run([], follows_setback=follows_setback))
+                follows_setback = False
             found[-1].events.append(event)
         last = phase
     return found
@@ -209,7 +209,7 @@ def check_ends(events, model=None):
         first, last = run.events[0], run.events[-1]
         if not run.was_set_back:
             assert last[run.key] == last["total_bytes"], f"not the last of its phase: {last}"
-        if len(run.events) > 1 and (number > 0 or whole) and not run.is_restart:
+        if len(run.events) > 1 and (number > 0 or whole) and not run.follows_setback:
             assert first[run.key] in (0, first.get("resumed_bytes", 0)), f"not the first of its phase: {first}"
 
 

@@ -64,6 +64,15 @@ TEST_CASE("a header that is not all there yet is looked at again, from four time
   CHECK(file.says_nothing());
 }
 
+TEST_CASE("a header that is longer than what is looked at is left to the mapping") {
+  GgufBuilder builder = llama_model();
+  Arriving file(bytes_of(builder.add_with_length("long.key", "x", max_looked_at_bytes + 1)));
+  file.arrived.total_bytes = 4 * max_looked_at_bytes;
+  CHECK(file.says_nothing());
+  file.arrived.front_bytes = fetch::first_look_bytes / 2;
+  CHECK(file.says_nothing());
+}
+
 TEST_CASE("of a long header without a size no more than the file has is needed") {
   Arriving file(bytes_of(llama_model().add("padding.key", std::string(1'000'000, 'x'))));
   file.arrived.total_bytes.reset();
