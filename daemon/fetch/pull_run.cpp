@@ -9,7 +9,6 @@
 #include "fetch/curl_error.h"
 #include "fetch/pull_run_pool.h"
 #include "fetch/source_url.h"
-#include "store/hash_slice.h"
 
 namespace ggufd::fetch {
 namespace {
@@ -129,7 +128,8 @@ void PullRun::locked(Locked locked) {
     const std::uint64_t size_bytes = locked.blob->size_bytes;
     // Whoever saw another process's download sees its end, too.
     if (has_followed_) {
-      phase::Download all{.downloaded_bytes = size_bytes, .source_url = followed_url_, .resumed_bytes = resumed_bytes_};
+      phase::Download all{
+          .downloaded_bytes = size_bytes, .source_url = followed_url_, .resumed_bytes = resumed_bytes_};
       all.total_bytes.value = size_bytes;
       callbacks_.on_phase(all);
       callbacks_.on_phase(phase::Verify{locked.blob->path, size_bytes, size_bytes});
@@ -177,48 +177,6 @@ void PullRun::followed(const std::optional<Journal>& journal) {
   callbacks_.on_phase(progress);
   when_due_ = [this] { lock(); };
   timer_.start_once(follow_interval_ms);
-}
-
-// The blob is here, but nobody vouches for it (docs/store.md): it is hashed first.
-void PullRun::hash_found(store::FoundBlob found) {
-  const auto blob = std::make_shared<store::FoundBlob>(std::move(found));
-  const auto hasher = std::make_shared<store::Sha256>();
-  const auto report = [this, blob](std::uint64_t bytes) {
-    callbacks_.on_phase(phase::Verify{blob->path, bytes, blob->size_bytes});
-  };
-  report(0);
-  operation_ = loop::offload_slices(
-      services_.loop, {.total_bytes = blob->size_bytes},
-      [blob, hasher](std::uint64_t offset, std::uint64_t length) {
-        return store::hash_slice(blob->fd.get(), offset, length, *hasher, blob->path);
-      },
-      report,
-      [this, blob, hasher](const Result<void>& hashed) {
-        operation_.reset();
-        if (!hashed) return stop(hashed.error());
-        const auto actual = hasher->finish();
-        if (!actual) return stop(actual.error());
-        const bool is_right = *actual == *digest_;
-        on_pool<bool>(
-            [store = services_.store, blob, is_right, expected = *digest_,
-             actual = *actual]() -> Result<bool> {
-              if (is_right) return store.write_stamp(expected, *blob);
-              const store::QuarantineEvidence evidence{
-                  .reason = "sha256_mismatch", .expected = expected.to_hex(), .actual = actual.to_hex()};
-              return map_result(store.quarantine_blob(expected, evidence),
-                                [](std::string&&) { return false; });
-            },
-            [this, blob, is_right](bool) {
-              if (!is_right) {
-                model_lock_.reset();  // lock() takes it again
-                return lock();
-              }
-              finish({.blob = blob,
-                      .digest = *digest_,
-                      .size_bytes = blob->size_bytes,
-                      .source = request_.sources.front()});
-            });
-      });
 }
 
 void PullRun::begin_partial(std::optional<Journal> journal) {

@@ -47,7 +47,6 @@ class PullRun {
   void locked(Locked locked);
   void follow();
   void followed(const std::optional<Journal>& journal);
-  void hash_found(store::FoundBlob blob);
   void begin_partial(std::optional<Journal> journal);
   void resolve();
   void resolved(RemoteFile remote);
@@ -69,6 +68,7 @@ class PullRun {
   void compare(RemoteFile remote);
   void replaced(const std::vector<ByteRange>& ranges);
   void rehash();
+  void hash_found(store::FoundBlob blob);
   void quarantine(const store::Digest& actual);
   void commit(const store::Digest& digest);
 

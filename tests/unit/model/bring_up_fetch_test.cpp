@@ -191,7 +191,7 @@ TEST_CASE("while somebody else fetches the same, a load waits, and uses what tha
   other.finish();
   load.wait();
   REQUIRE(load.is_good());
-  CHECK(load.story() == Story{checking_local, download, mmap, kv_cache});
+  CHECK(load.story() == Story{checking_local, download, verify, mmap, kv_cache});
   CHECK(server.requests() == 0);
   CHECK_FALSE(std::filesystem::exists(house.store().partial_folder(key)));
 }

@@ -81,14 +81,13 @@ PullFilesRequest request_for(unsigned count) {
   return request;
 }
 
-TEST_CASE("one file's progress is passed on as it is, after a first one that is told at once") {
+TEST_CASE("one file's progress is passed on as it is") {
   Played played;
   PullFilesRequest request = request_for(1);
   request.files[0].file.digest = digest_of("x");
   request.size_bytes = 100;
   played.start(std::move(request));
-  CHECK(played.last() ==
-        phase::Download{.total_bytes = {100}, .source_url = "http://127.0.0.1:1/m-00001-of-00001.gguf"});
+  CHECK(played.phases.empty());
   REQUIRE(played.requests.size() == 1);
   CHECK(played.requests[0].name == "m");
   CHECK(played.requests[0].digest == digest_of("x"));
@@ -113,7 +112,6 @@ TEST_CASE("one file's progress is passed on as it is, after a first one that is 
 TEST_CASE("several files are one progress; its total is told once every size is known") {
   Played played;
   played.start(request_for(3));
-  CHECK(played.last().total_bytes.value == std::nullopt);
   played.download(0, 100);
   CHECK(played.last().total_bytes.value == std::nullopt);
   CHECK_FALSE(played.last().eta_s);
@@ -148,7 +146,6 @@ TEST_CASE("a configured size is the total from the first on") {
   PullFilesRequest request = request_for(2);
   request.size_bytes = 300;
   played.start(std::move(request));
-  CHECK(played.last().total_bytes.value == 300);
   played.download(100, 100);
   CHECK(played.last().total_bytes.value == 300);
 }
@@ -159,10 +156,9 @@ TEST_CASE("files that are here count, and are not pulled") {
   request.files[0].size_here_bytes = 100;
   request.files[2].size_here_bytes = 50;
   played.start(std::move(request));
-  CHECK(played.last().downloaded_bytes == 150);
-  CHECK(played.last().resumed_bytes == 150);
-  CHECK(played.last().source_url == "http://127.0.0.1:1/m-00002-of-00003.gguf");
   played.download(10, 200);
+  CHECK(played.last().downloaded_bytes == 160);
+  CHECK(played.last().resumed_bytes == 150);
   CHECK(played.last().total_bytes.value == 350);
   played.finish(200);
   CHECK(played.requests.size() == 1);
