@@ -218,6 +218,8 @@ void Model::publish(Status status) {
 }
 
 void Model::warn(std::string code, std::string message) {
+  // What had come before it is told before it.
+  progress_.flush();
   spdlog::warn("{}: {}: {}", name(), code, message);
   warning_ = message;
   publish(status::Warning{std::move(code), std::move(message)});

@@ -103,7 +103,7 @@ class Demo:
             self.second_start()
 
     def first_start(self):
-        heading(2, "The first start: download, a mismatch, quarantine, a fresh download, ready")
+        heading(2, "The first start: download, a wrong digest, repair of the bad byte, ready")
         explain("Two readers: `frames` is what `socat -u UNIX-CONNECT:$DEMO/run/admin.sock -` prints, `watch` is `ggufctl "
                 "watch`. Of each step only the first and the last line are shown; frames after the first are shown without "
                 "id, type, model and ts, and digests are cut.")
@@ -174,11 +174,11 @@ class Demo:
         return frames
 
     def show_evidence(self):
-        heading(3, "What was wrong is kept, with the facts beside it")
-        for path in sorted((self.folder / "store/locks/quarantine").iterdir()):
-            print(f"   {path.stat().st_size:>12,} bytes  $DEMO/{path.relative_to(self.folder)}")
-            if path.suffix == ".json":
-                print(textwrap.indent(re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1…", path.read_text().strip()), "     "))
+        heading(3, "What the origin was asked for: the file once, and once more to find the bad byte")
+        asked = [request for request in self.origin.requests() if request.status in (200, 206)]
+        sent = sum(request.last - request.first + 1 for request in asked)
+        print(f"   {len(asked)} requests, {sent:,} bytes for a file of {self.model.size_bytes:,}; bad bytes that can't be repaired "
+              "are kept in $DEMO/store/locks/quarantine")
 
     def show_what_is_there(self, daemon):
         heading(4, "`ggufctl status`, the inference socket, and the verified blob")
