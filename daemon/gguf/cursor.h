@@ -29,6 +29,23 @@ class Cursor {
     return true;
   }
 
+  // Passes over strings, each a length of 8 bytes and so many bytes of text, until `count` of them are behind
+  // the cursor or the next is not whole at hand or longer than `longest`. Returns how many are left. Each
+  // length is known only when the one before was read, so the loop does nothing else.
+  std::uint64_t pass_strings(std::uint64_t count, std::uint64_t longest) {
+    const std::byte* at = bytes_.data() + position_;
+    std::uint64_t left = left_at_hand();
+    std::uint64_t length = 0;
+    for (; count > 0 && left >= sizeof length; --count) {
+      std::memcpy(&length, at, sizeof length);
+      if (length > longest || length > left - sizeof length) break;
+      at += sizeof length + length;
+      left -= sizeof length + length;
+    }
+    position_ = bytes_.size() - left;
+    return count;
+  }
+
   template <class T>
   bool number(T& value) {
     std::span<const std::byte> raw;

@@ -7,8 +7,6 @@
 #include <utility>
 
 #include "gguf/defect.h"
-#include "gguf/model_shape.h"
-#include "gguf/tensor_type.h"
 
 namespace ggufd::gguf {
 namespace {
@@ -88,6 +86,11 @@ Result<LayerKv> plan_layer(const LayerShape& layer, const CacheTypes& types, con
   if (!v_row) return std::unexpected(std::move(v_row.error()));
   return LayerKv{.layer = layer.layer,
                  .sliding = layer.sliding,
+                 .k_type = types.k,
+                 .v_type = types.v,
+                 .heads = layer.heads,
+                 .k_head_elements = layer.k_head_elements,
+                 .v_head_elements = layer.v_head_elements,
                  .k_row_bytes = *k_row,
                  .v_row_bytes = *v_row,
                  .cells = layer.sliding ? cells.sliding : cells.full,
@@ -133,46 +136,64 @@ Result<KvPlan> plan_kv(const ModelShape& shape, const MemorySettings& settings, 
   return kv;
 }
 
-// The logits and the hidden state of one micro-batch, f32: a lower bound.
-std::optional<std::uint64_t> compute_bytes(const Header& header, const MemorySettings& settings) {
-  const std::uint64_t vocabulary = header.vocabulary_size();
-  const auto embedding = header.find<std::uint32_t>(header.model_key("embedding_length"));
-  if (vocabulary == 0 || !embedding || embedding->value_or(0) == 0) return std::nullopt;
+std::optional<std::uint64_t> add(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::nullopt : std::optional(sum);
+}
+
+// A value of the right type, or what it is without the key.
+template <class T>
+T value_or(const Header& header, std::string_view key, T otherwise) {
+  const auto value = header.find<T>(key);
+  return value ? value->value_or(otherwise) : otherwise;
+}
+
+}  // namespace
+
+MemoryPlanner::MemoryPlanner(const Header& header, std::uint64_t other_shards_bytes)
+    : architecture_(printable(header.architecture())),
+      name_(printable(value_or<std::string_view>(header, "general.name", ""))),
+      context_length_(value_or<std::uint32_t>(header, header.model_key("context_length"), 0)),
+      embedding_length_(value_or<std::uint32_t>(header, header.model_key("embedding_length"), 0)),
+      vocabulary_(header.vocabulary_size()),
+      weights_bytes_(add(header.tensor_bytes(), other_shards_bytes)),
+      shape_(model_shape(header)) {}
+
+// The logits and the hidden state of one micro-batch, f32: a lower bound. No batch is longer than the
+// context.
+std::optional<std::uint64_t> MemoryPlanner::compute_bytes(const MemorySettings& settings) const {
+  if (vocabulary_ == 0 || embedding_length_ == 0) return std::nullopt;
+  const std::uint32_t n_ctx = settings.n_ctx != 0 ? settings.n_ctx : context_length_;
+  const std::uint32_t tokens = n_ctx != 0 ? std::min(settings.n_ubatch, n_ctx) : settings.n_ubatch;
   bool overflow = false;
   const std::uint64_t bytes =
-      narrow(Wide{sizeof(float)} * settings.n_ubatch * (Wide{vocabulary} + **embedding), overflow);
+      narrow(Wide{sizeof(float)} * tokens * (Wide{vocabulary_} + embedding_length_), overflow);
   return overflow ? std::nullopt : std::optional(bytes);
 }
 
 // A file that does not say how long its context is, asked to use that, has an unknown cache, not an empty
 // one.
-std::string without_context(const ModelShape& shape, std::uint64_t n_ctx) {
+std::string MemoryPlanner::why_unknown(std::uint64_t n_ctx) const {
+  if (!shape_) return shape_.error();
   const bool attends =
-      std::ranges::any_of(shape.layers, [](const LayerShape& l) { return l.k_elements > 0; });
+      std::ranges::any_of(shape_->layers, [](const LayerShape& l) { return l.k_elements > 0; });
   return attends && n_ctx == 0 ? "the file does not say how long its context is; set n_ctx" : "";
 }
 
-Result<void> fill_kv(MemoryPlan& plan, const std::expected<ModelShape, std::string>& shape,
-                     const MemorySettings& settings, const CacheTypes& types) {
-  plan.kv_unknown = shape ? without_context(*shape, plan.n_ctx) : shape.error();
-  if (!plan.kv_unknown.empty()) return {};
-  auto kv = plan_kv(*shape, settings, types, plan.n_ctx);
-  if (!kv) return std::unexpected(std::move(kv.error()));
-  plan.kv = std::move(*kv);
-  return {};
-}
-
-Result<MemoryPlan> plan_with_shape(const Header& header, const std::expected<ModelShape, std::string>& shape,
-                                   const MemorySettings& settings, std::uint64_t other_shards_bytes) {
+Result<MemoryPlan> MemoryPlanner::plan(const MemorySettings& settings) const {
   const auto types = check(settings);
   if (!types) return std::unexpected(types.error());
+  bool overflow = !weights_bytes_;
   MemoryPlan plan;
-  bool overflow = false;
-  plan.n_ctx = pad_to_multiple(settings.n_ctx != 0 ? settings.n_ctx : shape ? shape->context_length : 0);
-  plan.weights_bytes = narrow(Wide{header.tensor_bytes()} + other_shards_bytes, overflow);
-  plan.compute_bytes = compute_bytes(header, settings);
-  if (auto filled = fill_kv(plan, shape, settings, *types); !filled)
-    return std::unexpected(std::move(filled.error()));
+  plan.n_ctx = pad_to_multiple(settings.n_ctx != 0 ? settings.n_ctx : context_length_);
+  plan.weights_bytes = weights_bytes_.value_or(0);
+  plan.compute_bytes = compute_bytes(settings);
+  plan.kv_unknown = why_unknown(plan.n_ctx);
+  if (plan.kv_unknown.empty()) {
+    auto kv = plan_kv(*shape_, settings, *types, plan.n_ctx);
+    if (!kv) return std::unexpected(std::move(kv.error()));
+    plan.kv = std::move(*kv);
+  }
   if (plan.kv && plan.compute_bytes) {
     plan.total_bytes = narrow(Wide{plan.weights_bytes} + plan.kv->bytes() + *plan.compute_bytes, overflow);
   }
@@ -180,27 +201,19 @@ Result<MemoryPlan> plan_with_shape(const Header& header, const std::expected<Mod
   return plan;
 }
 
-}  // namespace
-
-Result<MemoryPlan> plan_memory(const Header& header, const MemorySettings& settings,
-                               std::uint64_t other_shards_bytes) {
-  return plan_with_shape(header, model_shape(header), settings, other_shards_bytes);
-}
-
-std::optional<std::uint64_t> largest_n_ctx(const Header& header, const MemorySettings& settings,
-                                           std::uint64_t budget_bytes, std::uint64_t other_shards_bytes) {
-  const auto shape = model_shape(header);
-  if (!shape || shape->context_length == 0) return std::nullopt;
+std::optional<std::uint64_t> MemoryPlanner::largest_n_ctx(const MemorySettings& settings,
+                                                          std::uint64_t budget_bytes) const {
+  if (!shape_ || context_length_ == 0) return std::nullopt;
   const auto total_with = [&](std::uint64_t n_ctx) -> std::optional<std::uint64_t> {
     MemorySettings tried = settings;
     tried.n_ctx = static_cast<std::uint32_t>(n_ctx);
-    const auto plan = plan_with_shape(header, shape, tried, other_shards_bytes);
-    return plan ? plan->total_bytes : std::nullopt;
+    const auto tried_plan = plan(tried);
+    return tried_plan ? tried_plan->total_bytes : std::nullopt;
   };
   // The total never falls as n_ctx grows, so the answer is found by halving. `fits` always does, in units of
   // 256.
   std::uint64_t fits = 0;
-  std::uint64_t limit = std::max<std::uint64_t>(shape->context_length / context_multiple, 1);
+  std::uint64_t limit = std::max<std::uint64_t>(context_length_ / context_multiple, 1);
   if (!total_with(context_multiple)) return std::nullopt;
   while (fits < limit) {
     const std::uint64_t middle = fits + (limit - fits + 1) / 2;
@@ -212,6 +225,16 @@ std::optional<std::uint64_t> largest_n_ctx(const Header& header, const MemorySet
     }
   }
   return fits * context_multiple;
+}
+
+Result<MemoryPlan> plan_memory(const Header& header, const MemorySettings& settings,
+                               std::uint64_t other_shards_bytes) {
+  return MemoryPlanner(header, other_shards_bytes).plan(settings);
+}
+
+std::optional<std::uint64_t> largest_n_ctx(const Header& header, const MemorySettings& settings,
+                                           std::uint64_t budget_bytes, std::uint64_t other_shards_bytes) {
+  return MemoryPlanner(header, other_shards_bytes).largest_n_ctx(settings, budget_bytes);
 }
 
 }  // namespace ggufd::gguf

@@ -21,8 +21,9 @@ struct LayerShape {
   // Attention; elements cached for each token, 0 where the layer owns no cache.
   bool sliding = false;
   std::uint64_t k_elements = 0;
-  std::uint64_t v_elements = 0;  // 0 with multi-head latent attention, which caches K only
-  std::uint32_t k_head_elements = 0;
+  std::uint64_t v_elements = 0;       // 0 with multi-head latent attention, which caches K only
+  std::uint32_t heads = 0;            // that have keys and values of their own
+  std::uint32_t k_head_elements = 0;  // k_elements = heads * k_head_elements
   std::uint32_t v_head_elements = 0;
 
   // Recurrent state; f32 elements kept for each sequence, 0 where the layer has none.
@@ -31,9 +32,8 @@ struct LayerShape {
 };
 
 struct ModelShape {
-  std::uint32_t context_length = 0;  // 0 where the file does not say
-  std::uint32_t window_tokens = 0;   // of the sliding layers
-  std::vector<LayerShape> layers;    // only layers that remember anything
+  std::uint32_t window_tokens = 0;  // of the sliding layers
+  std::vector<LayerShape> layers;   // only layers that remember anything
 };
 
 // The error is the reason why the shape is unknown: a sentence.

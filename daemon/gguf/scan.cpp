@@ -53,18 +53,12 @@ bool Scan::string(std::string_view& text, std::string_view where, std::string_vi
 }
 
 bool Scan::strings(std::uint64_t count, std::string_view where) {
-  std::span<const std::byte> passed;
-  for (; count > 0; --count) {
-    std::uint64_t length = 0;
-    const bool have_length = in.number(length);
-    if (have_length && length <= max_string_bytes && in.take(length, passed)) [[likely]]
-      continue;
-    // Something is missing. Each string that follows takes a length, at least.
-    least_after += (count - 1) * sizeof length;
-    if (!have_length) return short_of(sizeof length, where);
-    return check_length(length, where, "an element of the array") && short_of(length, where);
-  }
-  return true;
+  const std::uint64_t left = in.pass_strings(count, max_string_bytes);
+  if (left == 0) return true;
+  // The next one is not whole, or is too long. Each string after it takes a length, at least.
+  std::string_view text;
+  least_after += (left - 1) * sizeof(std::uint64_t);
+  return string(text, where, "an element of the array");
 }
 
 }  // namespace ggufd::gguf

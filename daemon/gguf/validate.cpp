@@ -4,6 +4,7 @@
 
 #include <array>
 #include <initializer_list>
+#include <limits>
 #include <utility>
 
 #include "gguf/architecture.h"
@@ -91,9 +92,10 @@ void check_required(const Header& header, Defects& defects) {
 
 void check_limit(const Header& header, std::string_view suffix, std::uint32_t limit, Defects& defects) {
   const Key* key = header.find_key(header.model_key(suffix));
-  if (key == nullptr || key->value.as<std::uint32_t>().value_or(0) <= limit) return;
+  const std::uint32_t value = key != nullptr ? key->value.as<std::uint32_t>().value_or(0) : 0;
+  if (value <= limit) return;
   defects.add(DefectCode::limit_exceeded, key->name, key->offset, "key {} is {}; engines take up to {}",
-              printable(key->name), *key->value.as<std::uint32_t>(), limit);
+              printable(key->name), value, limit);
 }
 
 void check_positive(const Header& header, std::string_view suffix, Defects& defects) {
@@ -118,11 +120,11 @@ void check_model(const Header& header, Defects& defects) {
   }
   const auto experts = header.find<std::uint32_t>(header.model_key("expert_count"));
   const Key* used = header.find_key(header.model_key("expert_used_count"));
-  if (experts && used != nullptr && used->value.as<std::uint32_t>().value_or(0) > experts->value_or(0)) {
-    defects.add(DefectCode::bad_value, used->name, used->offset,
-                "key {} is {} where the model has {} experts", printable(used->name),
-                *used->value.as<std::uint32_t>(), experts->value_or(0));
-  }
+  if (!experts || used == nullptr) return;
+  const std::uint32_t count = used->value.as<std::uint32_t>().value_or(0);
+  if (count <= experts->value_or(0)) return;
+  defects.add(DefectCode::bad_value, used->name, used->offset, "key {} is {} where the model has {} experts",
+              printable(used->name), count, experts->value_or(0));
 }
 
 void check_array(const Header& header, std::string_view name, std::initializer_list<ValueType> elements,
@@ -143,12 +145,15 @@ void check_length(const Header& header, std::string_view name, std::uint64_t tok
               key->value.count(), tokens);
 }
 
+// What some writers put where a model has no such token.
+constexpr std::uint32_t no_token = std::numeric_limits<std::uint32_t>::max();
+
 void check_special_token(const Key& key, std::uint64_t tokens, Defects& defects) {
   if (!key.name.starts_with("tokenizer.ggml.") || !key.name.ends_with("_token_id")) return;
   const auto id = key.value.as<std::uint32_t>();
   if (!id) {
     check_type(key, ValueType::u32, defects);
-  } else if (*id >= tokens) {
+  } else if (*id >= tokens && *id != no_token) {
     defects.add(DefectCode::token_out_of_range, key.name, key.offset,
                 "key {} is {} where the model has {} tokens", printable(key.name), *id, tokens);
   }

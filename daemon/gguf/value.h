@@ -141,7 +141,7 @@ class Value {
   // The value, where it has exactly that type.
   template <GgufValue T>
   std::optional<T> as() const {
-    if (type_ != *value_type_of<T>) return std::nullopt;
+    if (type_ != value_type_of<T>) return std::nullopt;
     if constexpr (std::same_as<T, std::string_view>) {
       return std::string_view(reinterpret_cast<const char*>(data_.data()), data_.size());
     } else {
@@ -153,7 +153,7 @@ class Value {
   template <GgufValue T>
     requires(!std::same_as<T, std::string_view>)
   std::optional<T> element(std::uint64_t index) const {
-    if (!is_array_of(*value_type_of<T>) || index >= count_) return std::nullopt;
+    if (!is_array() || element_type_ != value_type_of<T> || index >= count_) return std::nullopt;
     return load<T>(static_cast<std::size_t>(index) * sizeof(T));
   }
 

@@ -29,7 +29,7 @@ const std::map<std::string, std::function<void(GgufBuilder&)>> damage_kinds = {
     {"tensor-type", [](GgufBuilder& file) { file.raw_tensor("old.weight", 1, {32}, 4, file.data_bytes()); }},
     {"tensor-bounds",
      [](GgufBuilder& file) { file.raw_tensor("far.weight", 1, {64}, 0, file.data_bytes()); }},
-    {"token-id", [](GgufBuilder& file) { file.add("tokenizer.ggml.eot_token_id", UINT32_MAX); }},
+    {"token-id", [](GgufBuilder& file) { file.add("tokenizer.ggml.eot_token_id", std::uint32_t{1} << 30); }},
 };
 
 }  // namespace

@@ -34,6 +34,10 @@ void check_layout(const gguf::KvPlan& kv) {
   std::uint64_t attention = 0;
   for (const gguf::LayerKv& layer : kv.layers) {
     attention += (layer.k_row_bytes + layer.v_row_bytes) * layer.cells * layer.streams;
+    REQUIRE(layer.k_type != nullptr);
+    REQUIRE(layer.v_type != nullptr);
+    CHECK(layer.k_row_bytes == gguf::row_bytes(*layer.k_type, layer.heads * layer.k_head_elements));
+    CHECK(layer.v_row_bytes == gguf::row_bytes(*layer.v_type, layer.heads * layer.v_head_elements));
     CHECK(layer.cells == (layer.sliding ? kv.swa_cells : kv.cells));
     CHECK(layer.streams == kv.streams);
   }
@@ -122,6 +126,65 @@ TEST_CASE("compute is at least the logits and the hidden state of a micro-batch"
   REQUIRE(plan.has_value());
   CHECK(mib(plan->compute_bytes.value()) == 102.25);
   CHECK(plan->total_bytes == plan->weights_bytes + plan->kv->bytes() + *plan->compute_bytes);
+}
+
+TEST_CASE("no batch is longer than the context") {
+  const ModelHeader model = plain_model("llama", {.n_ctx = 100, .n_vocab = 1000, .n_embd = 256});
+  CHECK(gguf::plan_memory(model.header(), {})->compute_bytes == 4 * 100 * 1256);
+  CHECK(gguf::plan_memory(model.header(), {.n_ctx = 300})->compute_bytes == 4 * 300 * 1256);
+  CHECK(gguf::plan_memory(model.header(), {.n_ctx = 4096, .n_ubatch = 1024})->compute_bytes ==
+        4 * 1024 * 1256);
+}
+
+TEST_CASE("a layer's types and heads are told, so that its rows can be looked into") {
+  const ModelHeader model = plain_model("llama", {.layers = 1, .heads = 32, .kv_heads = 8, .head = 128});
+  const auto kv = kv_of(model, {.n_ctx = 256, .type_k = "q8_0", .type_v = "bf16"});
+  check_layout(kv);
+  CHECK(kv.layers[0].k_type->name == "q8_0");
+  CHECK(kv.layers[0].v_type->name == "bf16");
+  CHECK(kv.layers[0].heads == 8);
+  CHECK(kv.layers[0].k_head_elements == 128);
+  CHECK(kv.layers[0].v_head_elements == 128);
+}
+
+TEST_CASE("a planner answers without the header's bytes") {
+  ModelHeader model = plain_model("llama", {.n_ctx = 5000});
+  model.file.add("general.name", "Two\nlines");
+  const auto planner = [&] {
+    const auto bytes = model.file.build();
+    return gguf::MemoryPlanner(gguf::read(bytes, bytes.size()).header, 1000);
+  }();
+  CHECK(planner.architecture() == "llama");
+  CHECK(planner.name() == "Two\\x0alines");
+  CHECK(planner.context_length() == 5000);
+  CHECK(planner.plan({})->weights_bytes == 1000);
+  CHECK(planner.plan({})->kv->bytes() == gguf::plan_memory(model.header(), {})->kv->bytes());
+  CHECK(planner.largest_n_ctx({}, UINT64_MAX) == 4864);
+}
+
+TEST_CASE("what a planner does not know is empty") {
+  const gguf::MemoryPlanner planner{gguf::Header()};
+  CHECK(planner.architecture().empty());
+  CHECK(planner.name().empty());
+  CHECK(planner.context_length() == 0);
+  CHECK(planner.plan({})->kv_unknown == "the file names no architecture");
+  CHECK(planner.largest_n_ctx({}, UINT64_MAX) == std::nullopt);
+}
+
+TEST_CASE("an unknown architecture has weights and a context length, and no cache") {
+  ModelHeader model = plain_model("brand-new", {.n_ctx = 8000});
+  model.file.tensor("t", "f32", {8});
+  const auto plan = gguf::plan_memory(model.header(), {});
+  REQUIRE(plan.has_value());
+  CHECK(plan->weights_bytes == 32);
+  CHECK(plan->n_ctx == 8192);
+  CHECK(!plan->kv.has_value());
+}
+
+TEST_CASE("weights that leave 64 bits are refused") {
+  ModelHeader model = plain_model("llama", {});
+  model.file.tensor("t", "f32", {8});
+  CHECK(gguf::plan_memory(model.header(), {}, UINT64_MAX - 31).error().code == ErrorCode::invalid_gguf);
 }
 
 TEST_CASE("weights are the tensors of all files") {

@@ -48,8 +48,8 @@ std::vector<DefectCase> headers() {
 
 std::vector<DefectCase> keys() {
   constexpr std::array<std::byte, 1> two = {std::byte{2}};
-  GgufBuilder bools = bare();
-  bools.array_header("test.flags", 7, 0);
+  constexpr std::array<std::byte, 15> flags = {
+      std::byte{7}, {}, {}, {}, std::byte{3}, {}, {}, {}, {}, {}, {}, {}, std::byte{1}, std::byte{255}};
   return {
       whole("a key without a name", DefectCode::empty_key, "", bare().add("", std::uint32_t{1}).build()),
       whole("a key with a NUL in its name", DefectCode::bad_key_name, "general\\x00name",
@@ -63,6 +63,8 @@ std::vector<DefectCase> keys() {
       whole("an array of arrays", DefectCode::nested_array, "test.nested",
             bare().array_header("test.nested", 9, 1).build()),
       whole("a bool of 2", DefectCode::bad_bool, "test.flag", bare().raw_key("test.flag", 7, two).build()),
+      whole("an array of bools with a 255 in it", DefectCode::bad_bool, "test.flags",
+            bare().raw_key("test.flags", 9, flags).build()),
       whole("alignment that is no power of two", DefectCode::bad_alignment, "general.alignment",
             bare().add("general.alignment", std::uint32_t{48}).build()),
       whole("alignment of 2^31", DefectCode::bad_alignment, "general.alignment",

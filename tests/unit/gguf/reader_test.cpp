@@ -27,6 +27,10 @@ void check_case(const DefectCase& broken) {
   for (const Defect& d : report.defects.list()) found += std::string(name_of(d.code)) + " " + d.where + "; ";
   CAPTURE(found);
   CHECK(names(report, broken.code, broken.where));
+  for (const Defect& d : report.defects.list()) {
+    CHECK(!d.message.empty());
+    CHECK(d.offset <= broken.bytes.size());
+  }
   const auto model = gguf::read_model(broken.bytes, broken.file_bytes);
   REQUIRE(!model.has_value());
   CHECK(!model.error().message.empty());
@@ -118,6 +122,37 @@ TEST_CASE("all findings of a file are listed, not only the first") {
   CHECK(names(report, DefectCode::removed_tensor_type, "old"));
   CHECK(names(report, DefectCode::bad_dimension, "none"));
   CHECK(names(report, DefectCode::missing_key, "llama.context_length"));
+}
+
+TEST_CASE("a finding tells its place in the file") {
+  GgufBuilder file;
+  const auto offset_of = [&](DefectCode code) {
+    const auto bytes = file.build();
+    const gguf::Report report = gguf::inspect(bytes, bytes.size());
+    const auto found = std::ranges::find(report.defects.list(), code, &Defect::code);
+    REQUIRE(found != report.defects.list().end());
+    return found->offset;
+  };
+  file.add("general.architecture", "test").align_to(1);
+  const std::uint64_t second_key = file.header().size();
+  file.add("general.alignment", std::uint32_t{3});
+  CHECK(offset_of(DefectCode::bad_alignment) == second_key);
+  const std::uint64_t table = file.header().size();
+  file.raw_tensor("t", 1, {0}, 0, 0);
+  CHECK(offset_of(DefectCode::bad_dimension) == table + 8 + 1 + 4);
+  CHECK(offset_of(DefectCode::bad_alignment) == second_key);
+}
+
+TEST_CASE("a special token that is none is no finding") {
+  GgufBuilder file;
+  file.add("general.architecture", "test").add_strings("tokenizer.ggml.tokens", {"a"});
+  file.add("tokenizer.ggml.padding_token_id", UINT32_MAX);
+  const auto sound = file.build();
+  CHECK(gguf::inspect(sound, sound.size()).sound());
+  file.add("tokenizer.ggml.unknown_token_id", UINT32_MAX - 1);
+  const auto bytes = file.build();
+  CHECK(names(gguf::inspect(bytes, bytes.size()), DefectCode::token_out_of_range,
+              "tokenizer.ggml.unknown_token_id"));
 }
 
 TEST_CASE("findings beyond the limit are counted, not kept") {
