@@ -53,6 +53,7 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
         StartError{is_busy ? ExitCode::already_running : ExitCode::unsafe_place, lock.error().message});
   }
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(*files), std::move(*lock)));
+  model::install_mapping_guard();
   if (auto opened = daemon->open_admin_socket(); !opened) return std::unexpected(opened.error());
   spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
   daemon->log_.publish(status::Starting{GGUFD_VERSION, getpid()});
@@ -74,13 +75,16 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
              fetch::hub_settings(options.config.fetch, config::process_environment())},
       pulls_(fetch_),
       log_(options.config.default_model, [this] { server_.published(); }),
+      memory_(loop_, services_.config),
       services_{loop_,
                 pulls_,
                 store::BlobStore(options.store_folder),
                 std::move(options.config),
                 options.runtime_folder,
-                log_},
+                log_,
+                memory_},
       models_(services_),
+      mapping_faults_(loop_, [this] { models_.check_mapped_files(); }),
       scrub_(loop_, services_.store,
              [this](const model::BadBlob& bad, const std::vector<std::string>& names) {
                tell_bad_blob(bad, names);

@@ -19,6 +19,7 @@
 #include "instance_lock.h"
 #include "loop/loop.h"
 #include "loop/signal.h"
+#include "model/mapping_guard.h"
 #include "model/models.h"
 #include "model/reload.h"
 #include "model/scrub.h"
@@ -81,8 +82,10 @@ class Daemon {
   fetch::FetchServices fetch_;
   fetch::Pulls pulls_;
   admin::StatusLog log_;
+  model::Admission memory_;
   model::Services services_;
   model::Models models_;
+  model::MappingFaults mapping_faults_;
   model::Scrub scrub_;
   model::Reload reload_;
   admin::Server server_;

@@ -223,6 +223,9 @@ struct Plan {
   std::vector<MemoryLimit> limits;
   Nullable<bool> fits;
   Nullable<std::uint32_t> largest_n_ctx;
+  std::optional<std::uint64_t> headroom_bytes;
+  std::optional<std::uint64_t> held_bytes;
+  std::optional<std::string> kv_unknown;
 
   static void fields(auto& self, auto&& f) {
     f("architecture", self.architecture, "general.architecture of the file");
@@ -238,10 +241,14 @@ struct Plan {
     f("kv", self.kv, "the KV cache in parts");
     f("compute_bytes", self.compute_bytes, "the least that computing needs");
     f("total_bytes", self.total_bytes, "all of it");
-    f("available_bytes", self.available_bytes, "the tightest limit below");
+    f("available_bytes", self.available_bytes,
+      "what the tightest limit leaves, less the headroom and what other models hold");
     f("limits", self.limits, "each limit with what it leaves free");
     f("fits", self.fits, "total_bytes is within available_bytes");
-    f("largest_n_ctx", self.largest_n_ctx, "the longest context that would fit");
+    f("largest_n_ctx", self.largest_n_ctx, "the longest context that would fit; 0 where none would");
+    f("headroom_bytes", self.headroom_bytes, "what the configuration wants left free");
+    f("held_bytes", self.held_bytes, "what the daemon's other models hold or have been promised");
+    f("kv_unknown", self.kv_unknown, "why the KV cache is not known");
   }
   friend bool operator==(const Plan&, const Plan&) = default;
 };

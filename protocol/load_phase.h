@@ -117,12 +117,14 @@ struct KvCache {
   std::uint64_t bytes = 0;
   std::string kv_type_k;
   std::string kv_type_v;
+  std::optional<std::uint64_t> allocated_bytes = {};
 
   static void fields(auto& self, auto&& f) {
     f("n_ctx", self.n_ctx, "context length in tokens, all sequences together");
     f("bytes", self.bytes, "size of the KV cache");
     f("kv_type_k", self.kv_type_k, "element type of the keys");
     f("kv_type_v", self.kv_type_v, "element type of the values");
+    f("allocated_bytes", self.allocated_bytes, "how much of it is in memory; absent before any is");
   }
   friend bool operator==(const KvCache&, const KvCache&) = default;
 };

@@ -8,6 +8,7 @@
 
 #include "admin/pull_request.h"
 #include "config/environment.h"
+#include "model/header_look.h"
 
 namespace ggufd::admin {
 namespace {
@@ -154,6 +155,23 @@ void Requests::serve(const request::Verify& request, Reply reply) {
   if (!model) return reply(std::unexpected(model.error()));
   if (const auto refused = refusal()) return reply(std::unexpected(*refused));
   (*model)->verify(Answered(std::move(reply), true).waiter());
+}
+
+void Requests::serve(const request::Plan& request, Reply reply) {
+  const auto model = model_of(request.model);
+  if (!model) return reply(std::unexpected(model.error()));
+  gguf::MemorySettings settings = model::memory_settings((*model)->config());
+  settings.n_ctx = request.n_ctx.value_or(settings.n_ctx);
+  settings.n_seq = request.n_seq.value_or(settings.n_seq);
+  settings.kv_unified = request.kv_unified.value_or(settings.kv_unified);
+  settings.type_k = request.kv_type_k.value_or(settings.type_k);
+  settings.type_v = request.kv_type_v.value_or(settings.type_v);
+  settings.n_ubatch = request.n_ubatch.value_or(settings.n_ubatch);
+  settings.swa_full = request.swa_full.value_or(settings.swa_full);
+  (*model)->plan(settings, [reply = std::move(reply)](Result<answer::Plan> plan) mutable {
+    if (!plan) return reply(std::unexpected(std::move(plan.error())));
+    reply(AnswerBody(std::move(*plan)));
+  });
 }
 
 void Requests::serve(const request::Drain&, Reply reply) {

@@ -35,6 +35,7 @@ class Requests final : public RequestHandler {
   void serve(const request::Reload& request, Reply reply);
   void serve(const request::Pull& request, Reply reply);
   void serve(const request::Verify& request, Reply reply);
+  void serve(const request::Plan& request, Reply reply);
   void serve(const request::Drain&, Reply reply);
   // Every other verb.
   void serve(const auto& request, Reply reply);

@@ -57,6 +57,7 @@ void describe_phase(const phase::Mmap& phase, Description& d) {
 }
 
 void describe_phase(const phase::KvCache& phase, Description& d) {
+  if (phase.allocated_bytes) d.fraction = part_of(*phase.allocated_bytes, phase.bytes);
   d.details = {human_bytes(phase.bytes), fmt::format("{} tokens", phase.n_ctx),
                fmt::format("{}/{}", printable(phase.kv_type_k), printable(phase.kv_type_v))};
 }

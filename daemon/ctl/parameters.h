@@ -1,6 +1,7 @@
 // What a verb may take from the command line. Hides the parser, so that one file only compiles it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ class Parameters {
   // `name` with its dashes, "--no-wait".
   void flag(const char* name, bool& value, const char* help);
   void text(const char* name, std::optional<std::string>& value, const char* help);
+  // A number from 0 to 2^32 - 1.
+  void number(const char* name, std::optional<std::uint32_t>& value, const char* help);
+  // Any number of them: the option again, or commas.
+  void numbers(const char* name, std::vector<std::uint32_t>& values, const char* help);
   // A number of seconds, 0 or more, that may have a fraction.
   void seconds(const char* name, std::optional<double>& value, const char* help);
 

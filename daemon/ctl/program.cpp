@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <sstream>
 #include <system_error>
@@ -32,6 +33,34 @@ void Parameters::flag(const char* name, bool& value, const char* help) {
 
 void Parameters::text(const char* name, std::optional<std::string>& value, const char* help) {
   app_.add_option(name, value, help)->type_name("TEXT");
+}
+
+namespace {
+
+// The parser alone takes "-1" for 4294967295.
+CLI::Validator number_check() {
+  const auto check = [](const std::string& text) -> std::string {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool is_number = error == std::errc() && end == text.data() + text.size();
+    return is_number ? "" : text + " is not a whole number from 0 to 4294967295";
+  };
+  return {check, "", ""};
+}
+
+}  // namespace
+
+void Parameters::number(const char* name, std::optional<std::uint32_t>& value, const char* help) {
+  app_.add_option(name, value, help)->type_name("N")->check(number_check());
+}
+
+void Parameters::numbers(const char* name, std::vector<std::uint32_t>& values, const char* help) {
+  // What follows the number may be the verb's own argument.
+  app_.add_option(name, values, help)
+      ->type_name("N")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(number_check());
 }
 
 void Parameters::seconds(const char* name, std::optional<double>& value, const char* help) {
@@ -84,6 +113,8 @@ std::expected<CommandLine, int> parse(std::span<const char* const> arguments,
     CLI::App* subcommand = app.add_subcommand(verb->name(), verb->summary());
     subcommand->fallthrough();  // options of ggufctl itself may stand behind the verb
     subcommand->callback([&line, v = verb.get()] { line.verb = v; });
+    if (const std::string example = verb->example(); !example.empty())
+      subcommand->footer("Example:\n  " + example);
     Parameters parameters(*subcommand);
     verb->bind(parameters);
   }

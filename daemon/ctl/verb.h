@@ -18,6 +18,8 @@ class Verb {
   virtual const char* name() const = 0;
   // One line of the help.
   virtual const char* summary() const = 0;
+  // A command line, shown at the end of the verb's help; empty: none.
+  virtual const char* example() const { return ""; }
   // Binds the verb's members; they hold the command line's values when run() is called.
   virtual void bind(Parameters& parameters) = 0;
   // Returns the exit code. Says itself what went wrong.
@@ -38,6 +40,8 @@ std::unique_ptr<Verb> make_cancel();
 std::unique_ptr<Verb> make_pull();
 std::unique_ptr<Verb> make_verify();
 std::unique_ptr<Verb> make_drain();
+std::unique_ptr<Verb> make_inspect();
+std::unique_ptr<Verb> make_plan();
 std::unique_ptr<Verb> make_import();
 std::unique_ptr<Verb> make_ls();
 std::unique_ptr<Verb> make_rm();

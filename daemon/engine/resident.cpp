@@ -37,6 +37,7 @@ class Resident final : public Engine {
     return {.backend = Backend::resident, .n_ctx = n_ctx_};
   }
   const std::string& socket_path() const override { return listener_->path(); }
+  Use use() const override { return {.is_busy = !connections_.empty(), .last_ms = last_used_ms_}; }
 
  private:
   struct Connection {
@@ -46,6 +47,7 @@ class Resident final : public Engine {
 
   void serve(std::unique_ptr<loop::Stream> stream) {
     const std::uint64_t id = next_id_++;
+    last_used_ms_ = loop_.now_ms();
     auto linger = std::make_unique<loop::Timer>(loop_, [this, id] { connections_.erase(id); });
     linger->start_once(linger_ms);
     Connection& connection = connections_[id] = {std::move(stream), std::move(linger)};
@@ -61,6 +63,7 @@ class Resident final : public Engine {
   std::unique_ptr<loop::Listener> listener_;
   std::unordered_map<std::uint64_t, Connection> connections_;
   std::uint64_t next_id_ = 0;
+  std::uint64_t last_used_ms_ = 0;
 };
 
 }  // namespace

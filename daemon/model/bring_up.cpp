@@ -16,7 +16,9 @@ const BringUp::Step BringUp::steps[] = {
     &BringUp::keep,               // the store is told of it: manifest, links to a split model's shards
     &BringUp::verify,             // what is here and not known to be good is hashed
     &BringUp::map,                // the verified descriptors are mapped and their headers read
+    &BringUp::admit,              // is there memory for all of it?
     &BringUp::prefault,           // its pages are brought into memory
+    &BringUp::lock_pages,         // and kept there, where the configuration says so
     &BringUp::allocate_kv_cache,  // as the memory plan says
     &BringUp::start_engine,       // last: it finds everything in place
 };
@@ -51,6 +53,7 @@ void BringUp::go_to(Step step) {
 
 void BringUp::cancel() {
   if (std::exchange(is_cancelled_, true)) return;
+  if (loaded_.promise) loaded_.promise->leaving();
   // Without an operation a callback asks for it: the step that begins next ends at once.
   if (operation_) operation_->cancel();
 }
@@ -62,15 +65,9 @@ void BringUp::stop(Error error) {
   }
   deadline_.stop();
   copies_.clear();
-  // Gigabytes are given back on the pool.
-  operation_ = loop::offload<void>(
-      services_.loop,
-      [loaded = std::make_shared<LoadedModel>(std::move(loaded_))](loop::CancelToken) {
-        loaded->mappings.clear();
-        loaded->kv_cache.reset();
-        return Result<void>();
-      },
-      [this, error = std::move(error)](Result<void>) mutable { finish(std::unexpected(std::move(error))); });
+  operation_ =
+      give_back(services_.loop, std::exchange(loaded_, {}), services_.config.drop_cache,
+                [this, error = std::move(error)]() mutable { finish(std::unexpected(std::move(error))); });
 }
 
 void BringUp::finish(Result<LoadedModel> result) {

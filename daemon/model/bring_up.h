@@ -54,7 +54,9 @@ class BringUp final : public loop::Operation {
   void keep();
   void verify();
   void map();
+  void admit();
   void prefault();
+  void lock_pages();
   void allocate_kv_cache();
   void start_engine();
 
@@ -81,6 +83,10 @@ class BringUp final : public loop::Operation {
   void quarantined(std::size_t index, const phase::Quarantine& evidence);
   bool is_split() const { return files_.size() > 1; }
   void report_resident(std::uint64_t bytes);
+  // Goes on with `then` where there is memory for so much of the model.
+  void ask_for_memory(const memory::Need& need, std::move_only_function<void()> then);
+  void prefaulted(std::uint64_t resident_bytes);
+  void report_kv_cache(std::optional<std::uint64_t> allocated_bytes);
 
   Services& services_;
   const config::ModelConfig model_;
@@ -98,8 +104,8 @@ class BringUp final : public loop::Operation {
   bool has_verified_ = false;            // something was hashed here since
   config::Source pulled_from_;           // where the first file came from
   std::string pulled_revision_;
-  std::string architecture_;
   gguf::MemoryPlan plan_;
+  std::uint64_t resident_bytes_ = 0;  // the most that was reported
   LoadedModel loaded_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "gguf/split.h"
 #include "gguf/validate.h"
+#include "memory/budget.h"
 #include "store/file.h"
 
 namespace ggufd::model {
@@ -26,23 +27,6 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) {
   std::uint64_t sum = 0;
   return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::uint64_t>::max() : sum;
 }
-
-// How much memory a model takes at least, with what is known of it.
-struct Need {
-  std::uint64_t weights_bytes = 0;
-  std::optional<std::uint64_t> kv_bytes;
-  std::optional<std::uint64_t> compute_bytes;
-
-  std::uint64_t bytes() const {
-    return add(add(weights_bytes, kv_bytes.value_or(0)), compute_bytes.value_or(0));
-  }
-  std::string parts() const {
-    std::string text = fmt::format("{} for the weights", weights_bytes);
-    if (kv_bytes) text += fmt::format(", {} for the KV cache", *kv_bytes);
-    if (compute_bytes) text += fmt::format(", {} to compute", *compute_bytes);
-    return text;
-  }
-};
 
 class Look {
  public:
@@ -125,41 +109,36 @@ class Look {
       return fail(need.error().code,
                   fmt::format("{} can't be loaded: {}", settings_.model, need.error().message));
     }
-    const auto limits = read_memory_limits(settings_.system);
+    const auto limits = memory::read_limits(settings_.system);
     // A machine that does not tell its memory refuses nothing.
     if (!limits) return {};
-    const auto hard = hard_limits(*limits);
-    const MemoryBound& limit = tightest(hard);
+    const auto hard = memory::hard_limits(*limits);
+    const memory::Bound& limit = memory::tightest(hard);
     if (need->bytes() > limit.bytes) {
-      std::string sentence = fmt::format(
-          "{} needs at least {} bytes of memory ({}), and {} is {} bytes; a smaller n_ctx or a smaller model "
-          "needs less",
-          settings_.model, need->bytes(), need->parts(), limit.name, limit.bytes);
+      std::string sentence =
+          fmt::format("{} needs at least {}; {} is {}; a smaller n_ctx or a smaller model needs less",
+                      settings_.model, to_string(*need), limit.name, memory::amount(limit.bytes));
       if (settings_.is_to_be_loaded) return fail(ErrorCode::out_of_memory_budget, std::move(sentence));
       verdict.warnings.emplace_back("memory_preflight", std::move(sentence));
       return {};
     }
-    const auto available = available_memory(*limits);
-    const MemoryBound& left = tightest(available);
-    if (add(need->bytes(), settings_.headroom_bytes) > left.bytes) {
-      verdict.warnings.emplace_back(
-          "memory_preflight",
-          fmt::format(
-              "{} needs at least {} bytes of memory ({}) and shall leave {} free, and {} is {} bytes now",
-              settings_.model, need->bytes(), need->parts(), settings_.headroom_bytes, left.name,
-              left.bytes));
+    const memory::Room room{
+        .limits = memory::available_memory(*limits), .held = {}, .headroom_bytes = settings_.headroom_bytes};
+    if (need->bytes() > room.available_bytes()) {
+      verdict.warnings.emplace_back("memory_preflight",
+                                    fmt::format("{} needs at least {}; now there is {}", settings_.model,
+                                                to_string(*need), to_string(room)));
     }
     return {};
   }
 
-  Result<Need> need_of(const gguf::Header& header) const {
+  Result<memory::Need> need_of(const gguf::Header& header) const {
     const std::uint64_t others = other_files_bytes();
-    if (settings_.file > 0) return Need{.weights_bytes = add(header.tensor_bytes(), others)};
-    const auto plan = gguf::plan_memory(header, settings_.memory, others);
-    if (!plan) return std::unexpected(plan.error());
-    Need need{.weights_bytes = plan->weights_bytes, .compute_bytes = plan->compute_bytes};
-    if (plan->kv) need.kv_bytes = plan->kv->bytes();
-    return need;
+    if (settings_.file > 0) {
+      return memory::Need{
+          .weights_bytes = add(header.tensor_bytes(), others), .kv_bytes = {}, .compute_bytes = {}};
+    }
+    return map_result(gguf::plan_memory(header, settings_.memory, others), memory::need_of);
   }
 
   std::uint64_t other_files_bytes() const {

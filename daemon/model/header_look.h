@@ -9,7 +9,7 @@
 #include "config/config.h"
 #include "fetch/inspect.h"
 #include "gguf/memory_plan.h"
-#include "model/memory_limits.h"
+#include "memory/limits.h"
 
 namespace ggufd::model {
 
@@ -31,7 +31,7 @@ struct LookSettings {
   std::uint64_t other_files_bytes = 0;
   // Of all its files, where the configuration says so.
   std::optional<std::uint64_t> all_files_bytes;
-  SystemFolders system;
+  memory::SystemFolders system;
 };
 
 // The verdict:

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "gguf/split.h"
@@ -48,29 +47,45 @@ std::uint64_t sum_of_sizes(const Pointers& all, auto size_of) {
   return sum;
 }
 
-}  // namespace
-
-Result<MappedModel> map_model(const Copies& copies, const gguf::MemorySettings& settings) {
-  MappedModel model;
+// Fills `model`, the mappings first: what is wrong may come of a page that could not be read.
+Result<void> map_and_read(const Copies& copies, const gguf::MemorySettings& settings, MappedModel& model) {
   std::vector<gguf::Header> headers;
   std::uint64_t other_shards_bytes = 0;
   for (const auto& copy : copies) {
     auto region = map_copy(*copy);
     if (!region) return std::unexpected(region.error());
-    auto header = gguf::read_model(region->bytes(), copy->size_bytes);
+    model.mappings.push_back(std::make_shared<MemoryRegion>(std::move(*region)));
+    auto stamp = store::stat_stamp(copy->fd(), copy->path);
+    if (!stamp) return std::unexpected(stamp.error());
+    model.stamps.push_back(*stamp);
+    auto header = gguf::read_model(model.mappings.back()->bytes(), copy->size_bytes);
     if (!header) return std::unexpected(with_path(copy->path, header.error()));
     if (!headers.empty()) other_shards_bytes += header->tensor_bytes();
     headers.push_back(std::move(*header));
-    model.mappings.push_back(std::make_shared<MemoryRegion>(std::move(*region)));
   }
   const std::string& path = copies.front()->path;
-  if (auto checked = check_set(headers, path); !checked) return std::unexpected(checked.error());
-  auto plan = gguf::plan_memory(headers.front(), settings, other_shards_bytes);
+  if (auto checked = check_set(headers, path); !checked) return checked;
+  model.planner.emplace(headers.front(), other_shards_bytes);
+  auto plan = model.planner->plan(settings);
   if (!plan) return std::unexpected(with_path(path, plan.error()));
-  // The headers' views end here: from now on only the prefaulting, which survives a file that becomes
-  // shorter, reads the mappings.
-  model.architecture = headers.front().architecture();
+  // The headers' views end here: from now on nothing reads the mappings but what brings them into memory.
   model.plan = std::move(*plan);
+  return {};
+}
+
+}  // namespace
+
+Result<MappedModel> map_model(const Copies& copies, const gguf::MemorySettings& settings) {
+  MappedModel model;
+  const auto read = map_and_read(copies, settings, model);
+  for (std::size_t i = 0; i < model.mappings.size(); ++i) {
+    if (!model.mappings[i]->has_failed()) continue;
+    return fail(ErrorCode::map_failed,
+                fmt::format("{} became shorter while its header was read, or its disk fails; "
+                            "load it again when it is complete",
+                            copies[i]->path));
+  }
+  if (!read) return std::unexpected(read.error());
   return model;
 }
 
@@ -80,20 +95,6 @@ std::uint64_t total_bytes(const Copies& copies) {
 
 std::uint64_t total_bytes(const Mappings& mappings) {
   return sum_of_sizes(mappings, [](const MemoryRegion& region) { return region.size_bytes(); });
-}
-
-Result<void> populate_for_reading(const Mappings& mappings, std::uint64_t offset, std::uint64_t length) {
-  for (const auto& mapping : mappings) {
-    const std::uint64_t size = mapping->size_bytes();
-    if (offset < size && length > 0) {
-      const std::uint64_t here = std::min(length, size - offset);
-      if (auto done = populate_for_reading(*mapping, offset, here); !done) return done;
-      offset += here;
-      length -= here;
-    }
-    offset -= std::min(offset, size);
-  }
-  return {};
 }
 
 }  // namespace ggufd::model

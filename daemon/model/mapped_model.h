@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "model/local_copy.h"
 #include "model/memory_region.h"
 #include "protocol/error.h"
+#include "store/stat_stamp.h"
 
 namespace ggufd::model {
 
@@ -19,17 +21,17 @@ using Mappings = std::vector<std::shared_ptr<MemoryRegion>>;
 
 struct MappedModel {
   Mappings mappings;
-  std::string architecture;
+  std::vector<store::StatStamp> stamps;  // of the files when they were mapped; one a file
+  std::optional<gguf::MemoryPlanner> planner;
   gguf::MemoryPlan plan;
 };
 
-// Blocks. invalid_gguf or unsupported_gguf for what is no model; map_failed.
+// Blocks. invalid_gguf or unsupported_gguf for what is no model; map_failed where a file cannot be mapped, or
+// read where it is mapped (with install_mapping_guard(), model/mapping_guard.h; else that is the process's
+// end).
 Result<MappedModel> map_model(const Copies& copies, const gguf::MemorySettings& settings);
 
 std::uint64_t total_bytes(const Copies& copies);
 std::uint64_t total_bytes(const Mappings& mappings);
-
-// Brings a slice of all mappings, taken one behind the other, into memory. Blocks.
-Result<void> populate_for_reading(const Mappings& mappings, std::uint64_t offset, std::uint64_t length);
 
 }  // namespace ggufd::model

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "config/places.h"
+#include "model/plan_job.h"
 
 namespace ggufd::model {
 
@@ -14,6 +15,7 @@ Model::Model(Services& services, config::ModelConfig config, bool is_default)
       config_(std::move(config)),
       is_default_(is_default),
       progress_(services.loop, [this](const LoadPhase& phase) { publish(status::LoadingModel{phase}); }),
+      idle_(services.loop, [this] { unload_if_idle(); }),
       size_bytes_(config_.size_bytes) {
   if (config_.sha256.size() == 1) digest_ = store::Digest::parse(config_.sha256.front());
 }
@@ -80,10 +82,7 @@ void Model::load_ended(Result<LoadedModel> result) {
 void Model::loaded(LoadedModel loaded) {
   loaded_ = std::move(loaded);
   auto published = engine::PublishedSocket::publish(loaded_->engine->socket_path(), public_sockets());
-  if (!published) {
-    failed(published.error());
-    return;
-  }
+  if (!published) return fail_while_ready(published.error());
   published_ = std::move(*published);
   ++load_count_;
   load_ms_ = services_.loop.now_ms() - load_began_ms_;
@@ -91,13 +90,15 @@ void Model::loaded(LoadedModel loaded) {
   enter(ModelState::ready);
   publish(loaded_->engine->capabilities());
   publish(status::Ready{*load_ms_, warm_up_ms_, public_sockets().front()});
+  ready_since_ms_ = services_.loop.now_ms();
+  if (config_.idle_unload_s > 0) idle_.start_once(std::uint64_t{config_.idle_unload_s} * 1000);
+  watch_mapped_files();
   tell(std::exchange(load_waiters_, {}), state_);
 }
 
 void Model::failed(const Error& error) {
   failure_ = {.code = error.code, .message = error.message};
   if (last_status_ == StatusKind::loading_model) failure_->phase = last_phase_;
-  loaded_.reset();
   enter(ModelState::error);
   spdlog::error("{}: {}: {}", name(), name_of(error.code), error.message);
   publish(*failure_);
@@ -144,6 +145,7 @@ void Model::tell_unloaded() {
 void Model::start_unload(UnloadReason reason) {
   // First of all nobody new gets in.
   published_.unpublish();
+  stop_watching();
   unload_reason_ = reason;
   progress_.drop();
   enter(ModelState::unloading);
@@ -153,30 +155,33 @@ void Model::start_unload(UnloadReason reason) {
 }
 
 void Model::release() {
-  loaded_->engine.reset();
-  // Giving gigabytes back takes the kernel a while.
-  releasing_ = loop::offload<void>(
-      services_.loop,
-      [mappings = std::move(loaded_->mappings),
-       kv_cache = std::move(loaded_->kv_cache)](loop::CancelToken) mutable {
-        mappings.clear();
-        kv_cache.reset();
-        return Result<void>();
-      },
-      [this](Result<void>) {
+  releasing_ =
+      give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache, [this] {
         releasing_.reset();
         released();
       });
 }
 
 void Model::released() {
-  loaded_.reset();
   enter(ModelState::uninitialized);
   publish(status::Unloaded{unload_reason_});
   tell_unloaded();
 }
 
 // --- What the outside sees
+
+void Model::plan(const gguf::MemorySettings& settings, PlanWaiter waiter) {
+  if (plans_.size() >= max_plans) {
+    return waiter(fail(ErrorCode::busy,
+                       fmt::format("{} plans of {} are being made; ask again", plans_.size(), name())));
+  }
+  const std::uint64_t number = next_plan_++;
+  plans_[number] = plan_model(services_, config_, loaded_ ? loaded_->planner : std::nullopt, settings,
+                              [this, number, waiter = std::move(waiter)](Result<answer::Plan> plan) mutable {
+                                plans_.erase(number);
+                                waiter(std::move(plan));
+                              });
+}
 
 ModelView Model::view() const {
   return {.state = state_,

@@ -3,13 +3,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/published_socket.h"
+#include "loop/file_watch.h"
 #include "loop/operation.h"
+#include "loop/timer.h"
 #include "model/bring_up.h"
 #include "model/loaded_model.h"
 #include "model/progress_throttle.h"
@@ -52,6 +55,16 @@ class Model {
   // too.
   void verify(BlobWaiter waiter);
 
+  // When the model was used last, by the loop's clock: nothing unless it is ready and not being used now.
+  std::optional<std::uint64_t> unused_since_ms() const;
+  // Looks whether the bytes that are mapped are still there: a mapping has failed, or a file was changed.
+  void check_mapped_files();
+
+  using PlanWaiter = std::move_only_function<void(Result<answer::Plan>)>;
+  // How much memory it would take with such settings, loaded or not; changes nothing.
+  void plan(const gguf::MemorySettings& settings, PlanWaiter waiter);
+  static constexpr std::size_t max_plans = 16;  // at a time; one more is `busy`
+
   // Whether the model stands for that blob, as far as is known.
   bool uses(const store::Digest& blob) const;
   // A blob of the model was found bad, by somebody else.
@@ -71,6 +84,12 @@ class Model {
   void start_unload(UnloadReason reason);
   void release();
   void released();
+  void fail_while_ready(Error error);
+
+  void watch_mapped_files();
+  void stop_watching();
+  void mapped_files_checked(const Result<bool>& are_unchanged);
+  void unload_if_idle();
 
   void tell_pull(LoadPhase phase);
   bool cancel_pull(UnloadReason reason);
@@ -97,6 +116,12 @@ class Model {
   std::optional<LoadedModel> loaded_;
   engine::PublishedSocket published_;
   loop::OperationPtr releasing_;
+  loop::Timer idle_;  // idle_unload_s, while ready
+  std::uint64_t ready_since_ms_ = 0;
+  std::vector<std::unique_ptr<loop::FileWatch>> watches_;  // of the mapped files, while ready
+  loop::OperationPtr checking_;                            // of these
+  bool has_to_check_again_ = false;
+  bool has_told_change_ = false;
   UnloadReason unload_reason_ = UnloadReason::request;
   std::vector<Waiter> load_waiters_;
   std::vector<Waiter> unload_waiters_;
@@ -109,6 +134,8 @@ class Model {
   std::vector<Waiter> cancel_waiters_;  // for the end of a pull
   std::unique_ptr<VerifyJob> verify_;
   std::vector<BlobWaiter> verify_waiters_;
+  std::map<std::uint64_t, loop::OperationPtr> plans_;  // by number
+  std::uint64_t next_plan_ = 0;
 
   std::uint64_t load_began_ms_ = 0;
   std::uint64_t load_count_ = 0;

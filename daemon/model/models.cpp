@@ -18,9 +18,12 @@ Models::Models(Services& services) : services_(services), default_name_(services
   for (const config::ModelConfig& config : services.config.models) {
     models_.push_back(std::make_unique<Model>(services, config, config.name == default_name_));
   }
+  services_.memory.set_evictor(this);
 }
 
-Models::~Models() = default;
+Models::~Models() {
+  services_.memory.set_evictor(nullptr);
+}
 
 Model* Models::find(std::string_view name) const {
   for (const auto& model : models_) {
@@ -85,6 +88,23 @@ void Models::source_pull_ended(std::uint64_t number, const Result<answer::Blob>&
   // The job is calling: it is destroyed when the turn ends, not under its own feet.
   services_.loop.at_end_of_turn([ended = std::move(ended.mapped())] {});
   if (source_pulls_.empty()) stopping_.reset();
+}
+
+void Models::check_mapped_files() {
+  for (const auto& model : models_) model->check_mapped_files();
+}
+
+std::vector<Evictor::Candidate> Models::candidates() const {
+  std::vector<Candidate> found;
+  for (const auto& model : models_) {
+    if (const auto since_ms = model->unused_since_ms()) found.push_back({model->name(), *since_ms});
+  }
+  return found;
+}
+
+void Models::evict(const std::string& model, std::function<void()> on_done) {
+  find(model)->unload(UnloadReason::evicted,
+                      [on_done = std::move(on_done)](const Result<ModelState>&) { on_done(); });
 }
 
 bool Models::tell_bad_blob(const BadBlob& bad, const std::vector<std::string>& names) {

@@ -14,10 +14,10 @@
 
 namespace ggufd::model {
 
-class Models {
+class Models final : public Evictor {
  public:
   explicit Models(Services& services);
-  ~Models();
+  virtual ~Models();
   Models(const Models&) = delete;
   Models& operator=(const Models&) = delete;
 
@@ -40,9 +40,15 @@ class Models {
   // nothing: only the waiter is told.
   void pull(const config::ModelConfig& source, Model::BlobWaiter waiter);
 
+  // A mapping of one of them has failed.
+  void check_mapped_files();
+
   // A blob was found bad and put away, `names` are those of the manifests that name it: a warning of every
   // model that uses it. False where none does.
   bool tell_bad_blob(const BadBlob& bad, const std::vector<std::string>& names);
+
+  std::vector<Candidate> candidates() const override;
+  void evict(const std::string& model, std::function<void()> on_done) override;
 
  private:
   struct SourcePull;

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "fetch/pull.h"
 #include "loop/loop.h"
+#include "model/admission.h"
 #include "model/event_sink.h"
 #include "store/blob_store.h"
 
@@ -18,6 +19,7 @@ struct Services {
   config::Config config;
   std::string runtime_folder;
   EventSink& events;
+  Admission& memory;
 };
 
 }  // namespace ggufd::model

@@ -14,12 +14,13 @@ MAY_INCLUDE = {
     "config": {"protocol"},
     "gguf": {"protocol"},
     "store": {"protocol"},
+    "memory": {"store", "gguf", "protocol"},
     "fetch": {"loop", "store", "config", "protocol"},
     "engine": {"loop", "gguf", "config", "protocol"},
-    "model": {"engine", "fetch", "store", "gguf", "loop", "config", "protocol"},
-    "admin": {"model", "store", "gguf", "loop", "config", "protocol"},
+    "model": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "admin": {"model", "store", "memory", "gguf", "loop", "config", "protocol"},
     "http": {"model", "admin", "loop", "config", "protocol"},
-    "ctl": {"store", "config", "protocol"},
+    "ctl": {"fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
 }
 MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 

@@ -22,7 +22,7 @@ config::ModelConfig model_at(const std::string& path, std::string name) {
 // Models "a" and "b", the default one, of one file; "gone" has none.
 struct Daemon {
   explicit Daemon(bool has_models = true)
-      : services{loop, pulls, fetching.store, config_of(has_models), folder.file(""), log} {
+      : services{loop, pulls, fetching.store, config_of(has_models), folder.file(""), log, memory} {
     std::signal(SIGPIPE, SIG_IGN);
     spdlog::set_level(spdlog::level::off);
     REQUIRE(server.listen(folder.file("admin.sock"), requests).has_value());
@@ -102,6 +102,7 @@ struct Daemon {
                                 {.retries = 0}, {}};
   fetch::Pulls pulls{fetching};
   StatusLog log{"b", [this] { server.published(); }};
+  model::Admission memory{loop, services.config};
   model::Services services;
   model::Models models{services};
   Server server{loop, {}, log};

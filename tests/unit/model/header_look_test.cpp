@@ -1,13 +1,17 @@
 // What the look at a header says while the rest of the file is still to come.
 #include "model/header_look.h"
 
-#include "machine.h"
+#include "memory/budget.h"
 #include "support.h"
+#include "tests/unit/memory/machine.h"
 
 namespace ggufd::model {
 namespace {
 
 using namespace test;
+using memory::amount;
+using memory::test::gib;
+using memory::test::Machine;
 
 // A file of which the beginning has arrived.
 struct Arriving {
@@ -150,8 +154,8 @@ TEST_CASE("more memory than any limit gives is an error that names need and limi
     const auto verdict = file.look();
     REQUIRE_FALSE(verdict);
     CHECK(verdict.error().code == ErrorCode::out_of_memory_budget);
-    CHECK(verdict.error().message.find(fmt::format("{} bytes", *need->total_bytes)) != std::string::npos);
-    CHECK(verdict.error().message.find(fmt::format("MemTotal is {} bytes", 16 * gib)) != std::string::npos);
+    CHECK(verdict.error().message.find("at least " + amount(*need->total_bytes)) != std::string::npos);
+    CHECK(verdict.error().message.find("MemTotal is " + amount(16 * gib)) != std::string::npos);
   }
   SUBCASE("where it is only fetched that is a warning") {
     file.settings.is_to_be_loaded = false;
@@ -170,7 +174,8 @@ TEST_CASE("a cgroup's limit above the process is one, too") {
   file.machine.cgroup("/a/b", {});
   file.machine.cgroup("/a", {.max = "100000000"});
   CHECK(file.error() == ErrorCode::out_of_memory_budget);
-  CHECK(file.look().error().message.find("memory.max of the cgroup /a is 100000000") != std::string::npos);
+  CHECK(file.look().error().message.find("memory.max of the cgroup /a is " + amount(100'000'000)) !=
+        std::string::npos);
 }
 
 TEST_CASE("more memory than is left now, with the headroom, is a warning") {
@@ -181,8 +186,7 @@ TEST_CASE("more memory than is left now, with the headroom, is a warning") {
   REQUIRE(verdict);
   REQUIRE(verdict->warnings.size() == 1);
   CHECK(verdict->warnings.front().first == "memory_preflight");
-  CHECK(verdict->warnings.front().second.find(fmt::format("MemAvailable is {} bytes", 12 * gib)) !=
-        std::string::npos);
+  CHECK(verdict->warnings.front().second.find("MemAvailable " + amount(12 * gib)) != std::string::npos);
   file.settings.headroom_bytes = gib;
   CHECK(file.says_nothing());
 }
@@ -219,7 +223,7 @@ TEST_CASE("an architecture that is not known is judged by its weights alone") {
   const auto verdict = file.look();
   REQUIRE(verdict);
   REQUIRE(verdict->warnings.size() == 1);
-  CHECK(verdict->warnings.front().second.find("256 for the weights)") != std::string::npos);
+  CHECK(verdict->warnings.front().second.find("weights 256 B;") != std::string::npos);
 }
 
 TEST_CASE("settings that the model can't have are refused before its bulk comes, where it is to be loaded") {

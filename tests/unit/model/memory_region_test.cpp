@@ -1,8 +1,11 @@
 // Mapped memory: files, anonymous memory, and what happens where it cannot be had.
 #include "model/memory_region.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 
+#include "model/page_cache.h"
 #include "support.h"
 
 namespace ggufd::model {
@@ -58,6 +61,46 @@ TEST_CASE("what cannot be mapped is map_failed, and names the file") {
   CHECK(mapped.error().message.find(folder.file("empty")) != std::string::npos);
 }
 
+TEST_CASE("resident bytes are counted by pages, and clipped to the slice") {
+  const std::uint64_t page = page_bytes();
+  auto region = map_anonymous(huge_page_bytes + 5 * page + 100);
+  REQUIRE(region);
+  const std::uint64_t size = region->size_bytes();
+  // Without huge pages, so that one touch is one page.
+  REQUIRE(madvise(region->bytes().data(), size, MADV_NOHUGEPAGE) == 0);
+  CHECK(resident_bytes(*region, 0, size) == 0U);
+  CHECK(resident_bytes(*region, 7, 0) == 0U);
+  region->bytes()[3 * page] = std::byte{1};
+  CHECK(resident_bytes(*region, 0, size) == page);
+  CHECK(resident_bytes(*region, 3 * page + 10, 20) == 20U);
+  CHECK(resident_bytes(*region, 4 * page - 10, 20) == 10U);
+  region->bytes()[size - 1] = std::byte{1};
+  CHECK(resident_bytes(*region, 0, size) == page + 100);
+  REQUIRE(populate_for_writing(*region, 0, size));
+  CHECK(resident_bytes(*region, 0, size) == size);
+  CHECK(resident_bytes(*region, 1, size - 2) == size - 2);
+}
+
+TEST_CASE("what is dropped from the page cache is not resident, until it is read again") {
+  const Mapped mapped(ggufd::test::some_bytes((1 << 20) + 17));
+  const std::uint64_t size = mapped.region.size_bytes();
+  REQUIRE(store::sync_file(mapped.file.get(), mapped.path));
+  CHECK(resident_bytes(mapped.region, 0, size) == size);
+  drop_page_cache(mapped.file.get());
+  CHECK(resident_bytes(mapped.region, 0, size) == 0U);
+  REQUIRE(populate_for_reading(mapped.region, 0, page_bytes()));
+  CHECK(resident_bytes(mapped.region, 0, page_bytes()) == page_bytes());
+}
+
+TEST_CASE("anonymous memory begins at a huge page, whatever its size") {
+  for (const std::uint64_t size : {std::uint64_t{1}, std::uint64_t{4'097}, std::uint64_t{3} << 20U}) {
+    const auto region = map_anonymous(size);
+    REQUIRE(region);
+    CHECK(region->size_bytes() == size);
+    CHECK(reinterpret_cast<std::uintptr_t>(region->bytes().data()) % huge_page_bytes == 0);
+  }
+}
+
 TEST_CASE("anonymous memory is zero before and after it is populated, and can be written") {
   auto region = map_anonymous((3 << 20) + 5);
   REQUIRE(region);
@@ -69,9 +112,11 @@ TEST_CASE("anonymous memory is zero before and after it is populated, and can be
 }
 
 TEST_CASE("memory that the system refuses is out_of_memory_budget") {
-  const auto region = map_anonymous(std::uint64_t{1} << 62U);
-  REQUIRE_FALSE(region);
-  CHECK(region.error().code == ErrorCode::out_of_memory_budget);
+  for (const std::uint64_t size : {std::uint64_t{1} << 62U, ~std::uint64_t{0}}) {
+    const auto region = map_anonymous(size);
+    REQUIRE_FALSE(region);
+    CHECK(region.error().code == ErrorCode::out_of_memory_budget);
+  }
 }
 
 TEST_CASE("a region has one owner") {

@@ -16,11 +16,13 @@
 
 #include "fetch/pull.h"
 #include "gguf/validate.h"
+#include "model/admission.h"
 #include "model/bring_up.h"
 #include "model/event_sink.h"
 #include "model/services.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/unit/fetch/support.h"
+#include "tests/unit/memory/machine.h"
 
 namespace ggufd::model::test {
 
@@ -117,7 +119,9 @@ struct House {
   fetch::FetchServices fetching{loop,           *curl, rate_limit, store::BlobStore(folder.file("models")),
                                 {.retries = 0}, {}};
   fetch::Pulls pulls{fetching};
-  Services services{loop, pulls, fetching.store, {}, runtime, log};
+  memory::test::Machine machine;
+  Admission memory{loop, services.config, machine.folders()};
+  Services services{loop, pulls, fetching.store, {}, runtime, log, memory};
 
   std::string make_folder(const std::string& name) const {
     std::filesystem::create_directory(folder.file(name));

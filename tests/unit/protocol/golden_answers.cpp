@@ -73,7 +73,10 @@ answer::Plan unknown_plan() {
           .kv_type_k = "q8_0",
           .kv_type_v = "q4_0",
           .n_ubatch = 256,
-          .weights_bytes = 1'048'576};
+          .weights_bytes = 1'048'576,
+          .headroom_bytes = 536'870'912,
+          .held_bytes = 2'497'280'256,
+          .kv_unknown = "the memory of architecture new-arch is not known here"};
 }
 
 answer::Doctor findings() {

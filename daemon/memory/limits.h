@@ -8,7 +8,7 @@
 
 #include "protocol/error.h"
 
-namespace ggufd::model {
+namespace ggufd::memory {
 
 // Where the kernel tells of itself; another place in tests.
 struct SystemFolders {
@@ -21,14 +21,14 @@ struct CgroupMemory {
   std::string path;  // below the hierarchy's root, "/system.slice/ggufd.service"; "/": the root
   std::optional<std::uint64_t> max_bytes;   // memory.max: beyond it processes are killed
   std::optional<std::uint64_t> high_bytes;  // memory.high: beyond it they are slowed down
-  // memory.current without inactive_file, the file pages that the kernel drops first: what counts against the
-  // limits and is not given back for the asking.
+  // memory.current without the file pages on the kernel's lists, which it drops where memory is asked for: as
+  // MemAvailable counts them for the machine.
   std::uint64_t used_bytes = 0;
 
   friend bool operator==(const CgroupMemory&, const CgroupMemory&) = default;
 };
 
-struct MemoryLimits {
+struct Limits {
   std::uint64_t total_bytes = 0;      // MemTotal
   std::uint64_t available_bytes = 0;  // MemAvailable: free, or given back for the asking
   std::vector<CgroupMemory>
@@ -36,26 +36,27 @@ struct MemoryLimits {
   std::optional<std::uint64_t> address_space_bytes;  // RLIMIT_AS, the soft one
   std::uint64_t address_space_used_bytes = 0;        // VmSize
 
-  friend bool operator==(const MemoryLimits&, const MemoryLimits&) = default;
+  friend bool operator==(const Limits&, const Limits&) = default;
 };
 
 // Blocks for a moment. `io` where the machine's own numbers cannot be read; a cgroup that cannot be read (it
 // lies outside of this container) limits nothing that can be known.
-Result<MemoryLimits> read_memory_limits(const SystemFolders& folders = {});
+Result<Limits> read_limits(const SystemFolders& folders = {});
 
 // One limit, with the name that people know it by: "MemTotal", "memory.max of the cgroup /a/b", "RLIMIT_AS".
-struct MemoryBound {
+struct Bound {
   std::string name;
   std::uint64_t bytes = 0;
+  bool is_address_space = false;  // it limits what is mapped, not what is in memory
 
-  friend bool operator==(const MemoryBound&, const MemoryBound&) = default;
+  friend bool operator==(const Bound&, const Bound&) = default;
 };
 
 // What nothing can exceed, whatever else gives its memory back: the machine's first.
-std::vector<MemoryBound> hard_limits(const MemoryLimits& limits);
+std::vector<Bound> hard_limits(const Limits& limits);
 // What is left now below each limit, memory.high included: the machine's first.
-std::vector<MemoryBound> available_memory(const MemoryLimits& limits);
+std::vector<Bound> available_memory(const Limits& limits);
 // The least of them; there must be one.
-const MemoryBound& tightest(const std::vector<MemoryBound>& bounds);
+const Bound& tightest(const std::vector<Bound>& bounds);
 
-}  // namespace ggufd::model
+}  // namespace ggufd::memory

@@ -5,12 +5,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
-#include "model/memory_limits.h"
-#include "support.h"
+#include "memory/limits.h"
+#include "tests/unit/loop/support.h"
 
-namespace ggufd::model::test {
+namespace ggufd::memory::test {
 
 inline constexpr std::uint64_t gib = std::uint64_t{1} << 30;
 
@@ -21,6 +22,7 @@ class Machine {
     std::string high = "max";
     std::uint64_t current = 0;
     std::uint64_t inactive_file = 0;
+    std::uint64_t active_file = 0;
   };
 
   explicit Machine(std::uint64_t total_bytes = 16 * gib, std::uint64_t available_bytes = 12 * gib) {
@@ -39,6 +41,7 @@ class Machine {
   SystemFolders folders() const { return {.proc = file("proc"), .cgroup = file("cgroup")}; }
   std::string file(const std::string& name) const { return folder_.file(name); }
 
+  static void put(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
   void is_in_cgroup(const std::string& path) const {
     put(file("proc/self/cgroup"), fmt::format("1:name=systemd:/elsewhere\n0::{}\n", path));
   }
@@ -48,11 +51,12 @@ class Machine {
     put(folder + "/memory.max", cgroup.max + "\n");
     put(folder + "/memory.high", cgroup.high + "\n");
     put(folder + "/memory.current", fmt::format("{}\n", cgroup.current));
-    put(folder + "/memory.stat", fmt::format("anon 1\nfile 3\ninactive_file {}\n", cgroup.inactive_file));
+    put(folder + "/memory.stat", fmt::format("anon 1\nfile 3\ninactive_file {}\nactive_file {}\n",
+                                             cgroup.inactive_file, cgroup.active_file));
   }
 
  private:
   loop::test::TempFolder folder_;
 };
 
-}  // namespace ggufd::model::test
+}  // namespace ggufd::memory::test

@@ -1,4 +1,4 @@
-#include "model/memory_limits.h"
+#include "memory/limits.h"
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -11,7 +11,7 @@
 
 #include "store/file.h"
 
-namespace ggufd::model {
+namespace ggufd::memory {
 namespace {
 
 // What is read of a file that the kernel writes; the longest, memory.stat, has some 2 KiB.
@@ -67,7 +67,9 @@ std::optional<CgroupMemory> read_cgroup(const std::string& root, const std::stri
   if (!cgroup.max_bytes && !cgroup.high_bytes) return std::nullopt;
   cgroup.used_bytes = read_number(folder + "/memory.current").value_or(0);
   if (const auto stat = read_kernel_file(folder + "/memory.stat")) {
-    cgroup.used_bytes -= std::min(cgroup.used_bytes, number_after(*stat, "inactive_file ").value_or(0));
+    for (const char* droppable : {"inactive_file ", "active_file "}) {
+      cgroup.used_bytes -= std::min(cgroup.used_bytes, number_after(*stat, droppable).value_or(0));
+    }
   }
   return cgroup;
 }
@@ -104,7 +106,7 @@ std::uint64_t left(std::uint64_t limit, std::uint64_t used) {
 
 }  // namespace
 
-Result<MemoryLimits> read_memory_limits(const SystemFolders& folders) {
+Result<Limits> read_limits(const SystemFolders& folders) {
   const std::string path = folders.proc + "/meminfo";
   const auto meminfo = read_kernel_file(path);
   if (!meminfo) return std::unexpected(meminfo.error());
@@ -112,7 +114,7 @@ Result<MemoryLimits> read_memory_limits(const SystemFolders& folders) {
   const auto available = kib_after(*meminfo, "MemAvailable:");
   if (!total || !available)
     return fail(ErrorCode::io, fmt::format("{} does not tell the machine's memory", path));
-  MemoryLimits limits{.total_bytes = *total, .available_bytes = *available, .cgroups = read_cgroups(folders)};
+  Limits limits{.total_bytes = *total, .available_bytes = *available, .cgroups = read_cgroups(folders)};
   if (const auto text = read_kernel_file(folders.proc + "/self/limits")) {
     limits.address_space_bytes = number_after(*text, "Max address space");
   }
@@ -122,36 +124,35 @@ Result<MemoryLimits> read_memory_limits(const SystemFolders& folders) {
   return limits;
 }
 
-std::vector<MemoryBound> hard_limits(const MemoryLimits& limits) {
-  std::vector<MemoryBound> bounds{{"MemTotal", limits.total_bytes}};
+std::vector<Bound> hard_limits(const Limits& limits) {
+  std::vector<Bound> bounds{{"MemTotal", limits.total_bytes}};
   for (const CgroupMemory& cgroup : limits.cgroups) {
     if (cgroup.max_bytes) bounds.push_back({"memory.max of the cgroup " + cgroup.path, *cgroup.max_bytes});
   }
-  if (limits.address_space_bytes) bounds.push_back({"RLIMIT_AS", *limits.address_space_bytes});
+  if (limits.address_space_bytes) bounds.push_back({"RLIMIT_AS", *limits.address_space_bytes, true});
   return bounds;
 }
 
-std::vector<MemoryBound> available_memory(const MemoryLimits& limits) {
-  std::vector<MemoryBound> bounds{{"MemAvailable", limits.available_bytes}};
+std::vector<Bound> available_memory(const Limits& limits) {
+  std::vector<Bound> bounds{{"MemAvailable", limits.available_bytes}};
   for (const CgroupMemory& cgroup : limits.cgroups) {
     if (cgroup.max_bytes) {
-      bounds.push_back({"what is left of memory.max of the cgroup " + cgroup.path,
-                        left(*cgroup.max_bytes, cgroup.used_bytes)});
+      bounds.push_back(
+          {"memory.max of the cgroup " + cgroup.path, left(*cgroup.max_bytes, cgroup.used_bytes)});
     }
     if (cgroup.high_bytes) {
-      bounds.push_back({"what is left of memory.high of the cgroup " + cgroup.path,
-                        left(*cgroup.high_bytes, cgroup.used_bytes)});
+      bounds.push_back(
+          {"memory.high of the cgroup " + cgroup.path, left(*cgroup.high_bytes, cgroup.used_bytes)});
     }
   }
   if (limits.address_space_bytes) {
-    bounds.push_back(
-        {"what is left of RLIMIT_AS", left(*limits.address_space_bytes, limits.address_space_used_bytes)});
+    bounds.push_back({"RLIMIT_AS", left(*limits.address_space_bytes, limits.address_space_used_bytes), true});
   }
   return bounds;
 }
 
-const MemoryBound& tightest(const std::vector<MemoryBound>& bounds) {
-  return *std::ranges::min_element(bounds, {}, &MemoryBound::bytes);
+const Bound& tightest(const std::vector<Bound>& bounds) {
+  return *std::ranges::min_element(bounds, {}, &Bound::bytes);
 }
 
-}  // namespace ggufd::model
+}  // namespace ggufd::memory

@@ -1,0 +1,33 @@
+# With GGUFD_PRECOMPILED, what nearly every file includes is parsed once a build instead of once a file: the presets that
+# build the tests have it on. The release build has it off, which finds an include that is missing.
+option(GGUFD_PRECOMPILED "Parse the common headers once" OFF)
+
+set(common_headers
+  <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <deque> <expected> <filesystem> <fstream> <functional> <map>
+  <memory> <optional> <set> <span> <sstream> <string> <string_view> <thread> <unordered_map> <utility> <variant> <vector>
+  <fmt/core.h> <fmt/format.h>)
+
+# A target that is built with the same flags as those who use its headers; it holds nothing else.
+function(ggufd_precompiled_headers name)
+  set(empty "${CMAKE_BINARY_DIR}/${name}.cpp")
+  file(CONFIGURE OUTPUT "${empty}" CONTENT "")
+  add_library(${name} OBJECT "${empty}")
+  target_link_libraries(${name} PRIVATE fmt::fmt spdlog::spdlog)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    # The compiler cache could not use it again with a time in it.
+    target_compile_options(${name} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+  endif()
+endfunction()
+
+if(GGUFD_PRECOMPILED)
+  ggufd_precompiled_headers(ggufd_common_headers ${common_headers})
+  ggufd_precompiled_headers(ggufd_test_headers ${common_headers} <doctest/doctest.h> <spdlog/spdlog.h>)
+endif()
+
+# ggufd_use_precompiled(TARGET common|test)
+function(ggufd_use_precompiled target which)
+  if(GGUFD_PRECOMPILED)
+    target_precompile_headers(${target} REUSE_FROM ggufd_${which}_headers)
+  endif()
+endfunction()
