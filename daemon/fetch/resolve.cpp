@@ -18,7 +18,7 @@
 namespace ggufd::fetch {
 namespace {
 
-constexpr int max_redirects = 5;
+constexpr int max_hub_redirects = 5;
 
 std::int64_t wall_clock_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -193,12 +193,12 @@ void Resolve::Impl::judge() {
   if (location.empty()) return judge_refusal();
   auto target = same_origin_target(url, location);
   if (!target) return finish(described_file());
-  if (++redirects <= max_redirects) return ask(std::move(*target));
+  if (++redirects <= max_hub_redirects) return ask(std::move(*target));
   finish(
       fail(ErrorCode::http_status,
            fmt::format(
                "asking {} for {}: more than {} redirects; the server sends us in circles, check the source",
-               display_url(url), config::to_string(source), max_redirects)));
+               display_url(url), config::to_string(source), max_hub_redirects)));
 }
 
 void Resolve::Impl::judge_refusal() {

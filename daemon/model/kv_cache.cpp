@@ -16,10 +16,10 @@ using Clock = std::chrono::steady_clock;
 
 // Between two looks at whether it is still wanted; while the kernel clears a step's pages nobody else can
 // change the process's mappings.
-constexpr std::uint64_t step_bytes = 2 * huge_page_bytes;
+constexpr std::uint64_t clear_step_bytes = 2 * huge_page_bytes;
 // One job ends with the first of these: progress is told, others have their turn at the pool.
-constexpr std::uint64_t job_bytes = std::uint64_t{256} << 20U;
-constexpr auto job_time = std::chrono::milliseconds(50);
+constexpr std::uint64_t clear_job_bytes = std::uint64_t{256} << 20U;
+constexpr auto clear_job_time = std::chrono::milliseconds(50);
 
 CacheView view_of(const gguf::LayerKv& layer, const gguf::TensorType* type, std::uint32_t head_elements,
                   std::uint64_t row_bytes, std::span<std::byte> part, std::uint32_t stream) {
@@ -90,11 +90,11 @@ namespace {
 
 // From `offset` on, as much as one job may take: the number of bytes.
 Result<std::uint64_t> populate(const MemoryRegion& region, std::uint64_t offset, loop::CancelToken token) {
-  const auto deadline = Clock::now() + job_time;
-  const std::uint64_t wanted = std::min(job_bytes, region.size_bytes() - offset);
+  const auto deadline = Clock::now() + clear_job_time;
+  const std::uint64_t wanted = std::min(clear_job_bytes, region.size_bytes() - offset);
   std::uint64_t done = 0;
   while (done < wanted && !token.is_cancelled() && (done == 0 || Clock::now() < deadline)) {
-    const std::uint64_t step = std::min(step_bytes, wanted - done);
+    const std::uint64_t step = std::min(clear_step_bytes, wanted - done);
     if (auto populated = populate_for_writing(region, offset + done, step); !populated)
       return std::unexpected(populated.error());
     done += step;

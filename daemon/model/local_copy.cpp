@@ -38,17 +38,17 @@ Result<std::optional<LocalCopy>> open_in_place(const store::BlobStore& store, co
   return copy;
 }
 
-using Copies = std::vector<std::optional<LocalCopy>>;
+using FoundCopies = std::vector<std::optional<LocalCopy>>;
 
-bool are_all_here(const Copies& copies) {
+bool are_all_here(const FoundCopies& copies) {
   return std::ranges::all_of(copies, [](const auto& copy) { return copy.has_value(); });
 }
 
 // The local files that mirror number `mirror` names, up to the first that is not there. None where it is of
 // the network.
-Result<Copies> find_in_place(const store::BlobStore& store, const std::vector<ModelFile>& files,
-                             std::size_t mirror) {
-  Copies copies(files.size());
+Result<FoundCopies> find_in_place(const store::BlobStore& store, const std::vector<ModelFile>& files,
+                                  std::size_t mirror) {
+  FoundCopies copies(files.size());
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string* path = path_of(files[i].sources[mirror]);
     if (path == nullptr) break;
@@ -60,8 +60,8 @@ Result<Copies> find_in_place(const store::BlobStore& store, const std::vector<Mo
   return copies;
 }
 
-Result<Copies> find_blobs(const store::BlobStore& store, const std::vector<ModelFile>& files) {
-  Copies copies(files.size());
+Result<FoundCopies> find_blobs(const store::BlobStore& store, const std::vector<ModelFile>& files) {
+  FoundCopies copies(files.size());
   for (std::size_t i = 0; i < files.size(); ++i) {
     if (!files[i].digest) continue;
     auto blob = store.find(*files[i].digest);
@@ -73,7 +73,7 @@ Result<Copies> find_blobs(const store::BlobStore& store, const std::vector<Model
 }
 
 // Of a model that is of this machine only.
-Error not_there(const std::vector<ModelFile>& files, const Copies& copies) {
+Error not_there(const std::vector<ModelFile>& files, const FoundCopies& copies) {
   const auto missing = std::ranges::find_if(copies, [](const auto& copy) { return !copy; }) - copies.begin();
   return {ErrorCode::bad_source,
           fmt::format("there is no file {}; check the model's source",
@@ -88,7 +88,7 @@ std::string path_to_check(const store::BlobStore& store, const config::ModelConf
   return digest ? store.blob_path(*digest) : store.manifest_path(model.name);
 }
 
-Result<Copies> find_local_copies(const store::BlobStore& store, const std::vector<ModelFile>& files) {
+Result<FoundCopies> find_local_copies(const store::BlobStore& store, const std::vector<ModelFile>& files) {
   auto preferred = find_in_place(store, files, 0);
   if (!preferred || are_all_here(*preferred)) return preferred;
   auto blobs = find_blobs(store, files);

@@ -51,12 +51,12 @@ bool lock_now(std::span<std::byte> slice) {
   return syscall(SYS_mlock, slice.data(), slice.size()) == 0;
 }
 
-void unlock(const Mappings& mappings) {
+void unlock_all(const Mappings& mappings) {
   for (const auto& mapping : mappings) syscall(SYS_munlock, mapping->bytes().data(), mapping->size_bytes());
 }
 
-Result<void> lock(const MemoryRegion& mapping, std::uint64_t needed_bytes,
-                  const std::function<bool()>& is_cancelled) {
+Result<void> lock_one(const MemoryRegion& mapping, std::uint64_t needed_bytes,
+                      const std::function<bool()>& is_cancelled) {
   for (std::uint64_t offset = 0; offset < mapping.size_bytes(); offset += slice_bytes) {
     if (is_cancelled()) return fail(ErrorCode::cancelled, "locking the model in memory was cancelled");
     const auto slice = mapping.bytes().subspan(offset, std::min(slice_bytes, mapping.size_bytes() - offset));
@@ -80,8 +80,8 @@ LockLimit lock_limit() {
 Result<void> lock_mappings(const Mappings& mappings, const std::function<bool()>& is_cancelled) {
   const std::uint64_t needed_bytes = total_bytes(mappings);
   for (const auto& mapping : mappings) {
-    if (auto locked = lock(*mapping, needed_bytes, is_cancelled); !locked) {
-      unlock(mappings);
+    if (auto locked = lock_one(*mapping, needed_bytes, is_cancelled); !locked) {
+      unlock_all(mappings);
       return locked;
     }
   }

@@ -13,13 +13,10 @@
 namespace ggufd::store {
 namespace {
 
-const std::string data_name = "data";
-const std::string record_name = "verified.json";
-
 // The stamp beside a blob, or why there is none to believe.
 std::expected<VerifiedRecord, std::string> read_record(const Folder& folder) {
-  const std::string path = folder.path_of(record_name);
-  const auto file = open_regular_at(folder.fd.get(), record_name, O_RDONLY, 0, path);
+  const std::string path = folder.path_of(blob_record_name);
+  const auto file = open_regular_at(folder.fd.get(), blob_record_name, O_RDONLY, 0, path);
   if (!file) return std::unexpected(file.error().message);
   if (!*file) return std::unexpected("it has no stamp");
   const int fd = (*file)->get();
@@ -62,8 +59,8 @@ Result<bool> mark_in_use(int fd, const std::string& path) {
 
 Result<std::optional<FoundBlob>> open_blob(const Digest& digest, const Folder& folder) {
   FoundBlob blob;
-  blob.path = folder.path_of(data_name);
-  auto data = open_regular_at(folder.fd.get(), data_name, O_RDONLY, 0, blob.path);
+  blob.path = folder.path_of(blob_data_name);
+  auto data = open_regular_at(folder.fd.get(), blob_data_name, O_RDONLY, 0, blob.path);
   if (!data) return std::unexpected(data.error());
   if (!*data) return std::nullopt;
   blob.fd = std::move(**data);
@@ -91,7 +88,7 @@ Result<void> write_record(const Digest& digest, const Folder& folder, FoundBlob&
                         .stat = blob.stat,
                         .fs_verity = measure_verity(blob.fd.get())};
   auto written =
-      write_file_atomically_at(folder.fd.get(), folder.path, record_name, to_json(record) + "\n", 0644);
+      write_file_atomically_at(folder.fd.get(), folder.path, blob_record_name, to_json(record) + "\n", 0644);
   if (!written) return written;
   blob.needs_hash = false;
   blob.reason.clear();
@@ -119,7 +116,7 @@ std::string BlobStore::blob_folder(const Digest& digest) const {
 }
 
 std::string BlobStore::blob_path(const Digest& digest) const {
-  return join(blob_folder(digest), data_name);
+  return join(blob_folder(digest), blob_data_name);
 }
 
 std::string BlobStore::partial_folder(const Digest& key) const {
@@ -162,8 +159,8 @@ Result<Folder> BlobStore::publish(const Partial& partial, const Digest& digest) 
   auto folder = make_store_folder(root_, {"blobs", "sha256", hex.substr(0, 2), hex});
   if (!folder) return folder;
   const int from_fd = partial.folder_.fd.get();
-  if (::renameat(from_fd, Partial::data_name.c_str(), folder->fd.get(), data_name.c_str()) < 0) {
-    const std::string to_path = folder->path_of(data_name);
+  if (::renameat(from_fd, Partial::data_name.c_str(), folder->fd.get(), blob_data_name.c_str()) < 0) {
+    const std::string to_path = folder->path_of(blob_data_name);
     return std::unexpected(system_error(fmt::format("moving {} to {}", path, to_path), errno));
   }
   if (auto synced = sync_folder(folder->fd.get(), folder->path); !synced)
@@ -196,7 +193,7 @@ Result<FoundBlob> BlobStore::commit(Partial partial, const Digest& digest, std::
   enable_verity(data->get());
   FoundBlob blob;
   blob.fd = std::move(*data);
-  blob.path = folder->path_of(data_name);
+  blob.path = folder->path_of(blob_data_name);
   blob.size_bytes = size_bytes;
   const auto stamp = stat_stamp(blob.fd.get(), blob.path);
   if (!stamp) return std::unexpected(stamp.error());
@@ -251,7 +248,7 @@ Result<std::string> BlobStore::quarantine_blob(const Digest& digest,
   };
   if (!*blob_folder || !*shard) return not_there();
   const Folder& from = **blob_folder;
-  const auto data = open_regular_at(from.fd.get(), data_name, O_RDONLY, 0, from.path_of(data_name));
+  const auto data = open_regular_at(from.fd.get(), blob_data_name, O_RDONLY, 0, from.path_of(blob_data_name));
   if (!data) return std::unexpected(data.error());
   if (!*data) return not_there();
   QuarantineEvidence completed = evidence;
@@ -259,13 +256,14 @@ Result<std::string> BlobStore::quarantine_blob(const Digest& digest,
     completed.url = record->source_url.value_or("");
   }
   // The stamp goes first: from then on nobody takes these bytes for good, even where the move below fails.
-  if (auto removed = remove_file_at(from.fd.get(), record_name, from.path_of(record_name)); !removed) {
+  if (auto removed = remove_file_at(from.fd.get(), blob_record_name, from.path_of(blob_record_name));
+      !removed) {
     return std::unexpected(removed.error());
   }
   if (auto synced = sync_folder(from.fd.get(), from.path); !synced) return std::unexpected(synced.error());
   const auto folder = make_quarantine_folder();
   if (!folder) return std::unexpected(folder.error());
-  auto path = move_to_quarantine(*folder, from, data_name, (*data)->get(), completed, Timestamp::now());
+  auto path = move_to_quarantine(*folder, from, blob_data_name, (*data)->get(), completed, Timestamp::now());
   // The empty folder is only untidy: where it cannot be removed (another process stores the blob anew) it
   // stays.
   if (path) ::unlinkat((*shard)->fd.get(), hex.c_str(), AT_REMOVEDIR);

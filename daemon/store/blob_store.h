@@ -26,6 +26,10 @@
 
 namespace ggufd::store {
 
+// The files in a blob's folder.
+inline const std::string blob_data_name = "data";
+inline const std::string blob_record_name = "verified.json";
+
 // A complete blob, open. What was verified is what `fd` reads, whatever happens to the path: parse, map and
 // hand on this descriptor.
 //

@@ -9,13 +9,11 @@
 #include <optional>
 #include <utility>
 
+#include "store/blob_store.h"
 #include "store/model_lock.h"
 
 namespace ggufd::store {
 namespace {
-
-const std::string data_name = "data";
-const std::string record_name = "verified.json";
 
 std::unexpected<Error> in_use(const std::string& path) {
   return fail(ErrorCode::busy, fmt::format("{} is in use", path));
@@ -37,8 +35,8 @@ Result<std::optional<LockedBlob>> lock_blob(const BlobStore& store, const Digest
   auto folder = open_blob_folder(store, digest);
   if (!folder) return std::unexpected(folder.error());
   if (!*folder) return std::nullopt;
-  const std::string path = (*folder)->path_of(data_name);
-  auto data = open_regular_at((*folder)->fd.get(), data_name, O_RDONLY, 0, path);
+  const std::string path = (*folder)->path_of(blob_data_name);
+  auto data = open_regular_at((*folder)->fd.get(), blob_data_name, O_RDONLY, 0, path);
   if (!data) return std::unexpected(data.error());
   if (!*data) return std::nullopt;
   const auto locked = try_lock((*data)->get(), path);
@@ -73,18 +71,18 @@ Result<void> check_unnamed(const BlobStore& store, const Digest& digest, std::st
 // another file in its place in this moment, that one gets its name back.
 Result<void> take_name(const LockedBlob& blob) {
   const int folder_fd = blob.folder.fd.get();
-  const std::string path = blob.folder.path_of(data_name);
-  const auto aside = temporary_name(data_name);
+  const std::string path = blob.folder.path_of(blob_data_name);
+  const auto aside = temporary_name(blob_data_name);
   if (!aside) return std::unexpected(aside.error());
   const auto ours = stat_of(blob.data.get(), path);
   if (!ours) return std::unexpected(ours.error());
-  if (::renameat(folder_fd, data_name.c_str(), folder_fd, aside->c_str()) < 0)
+  if (::renameat(folder_fd, blob_data_name.c_str(), folder_fd, aside->c_str()) < 0)
     return std::unexpected(system_error(fmt::format("removing {}", path), errno));
   struct stat taken{};
   const bool is_ours = ::fstatat(folder_fd, aside->c_str(), &taken, AT_SYMLINK_NOFOLLOW) == 0 &&
                        taken.st_ino == ours->st_ino && taken.st_dev == ours->st_dev;
   if (!is_ours) {
-    const auto moved = move_no_replace(folder_fd, *aside, folder_fd, data_name, path);
+    const auto moved = move_no_replace(folder_fd, *aside, folder_fd, blob_data_name, path);
     if (!moved) return std::unexpected(moved.error());
     return in_use(path);
   }
@@ -94,7 +92,8 @@ Result<void> take_name(const LockedBlob& blob) {
 // The stamp goes first: what a crash leaves is hashed before it is used again.
 Result<void> remove_blob(const LockedBlob& blob) {
   const int folder_fd = blob.folder.fd.get();
-  if (auto removed = remove_file_at(folder_fd, record_name, blob.folder.path_of(record_name)); !removed)
+  if (auto removed = remove_file_at(folder_fd, blob_record_name, blob.folder.path_of(blob_record_name));
+      !removed)
     return removed;
   if (auto taken = take_name(blob); !taken) return taken;
   if (auto synced = sync_folder(folder_fd, blob.folder.path); !synced) return synced;
@@ -111,7 +110,7 @@ Result<void> remove_folder(Result<std::optional<Folder>> folder) {
   const auto names = names_in(**folder);
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
-    if (name == data_name) return in_use((*folder)->path);
+    if (name == blob_data_name) return in_use((*folder)->path);
     if (auto removed = remove_file_at((*folder)->fd.get(), name, (*folder)->path_of(name)); !removed)
       return removed;
   }

@@ -1,6 +1,7 @@
-# With GGUFD_PRECOMPILED, what nearly every file includes is parsed once a build instead of once a file: the presets that
-# build the tests have it on. The release build has it off, which finds an include that is missing.
-option(GGUFD_PRECOMPILED "Parse the common headers once" OFF)
+# With GGUFD_FAST_BUILD, what nearly every file includes is parsed once a build instead of once a file, and rooms are
+# compiled several files at a time: the presets that build the tests have it on. The release build has it off, which finds
+# an include that is missing.
+option(GGUFD_FAST_BUILD "Parse the common headers once, compile several files at a time" OFF)
 
 set(common_headers
   <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <deque> <expected> <filesystem> <fstream> <functional> <map>
@@ -20,14 +21,17 @@ function(ggufd_precompiled_headers name)
   endif()
 endfunction()
 
-if(GGUFD_PRECOMPILED)
+if(GGUFD_FAST_BUILD)
   ggufd_precompiled_headers(ggufd_common_headers ${common_headers})
   ggufd_precompiled_headers(ggufd_test_headers ${common_headers} <doctest/doctest.h> <spdlog/spdlog.h>)
 endif()
 
-# ggufd_use_precompiled(TARGET common|test)
-function(ggufd_use_precompiled target which)
-  if(GGUFD_PRECOMPILED)
+# ggufd_fast_build(TARGET common|test)
+function(ggufd_fast_build target which)
+  if(GGUFD_FAST_BUILD)
     target_precompile_headers(${target} REUSE_FROM ggufd_${which}_headers)
+    if(which STREQUAL common AND NOT target STREQUAL ggufd_ctl) # ctl's verbs use the same names for their own helpers
+      set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    endif()
   endif()
 endfunction()
