@@ -1,5 +1,6 @@
 // A model's memory as the outside sees it: budget, eviction, idleness, files that change under it, plans.
-#include <sys/stat.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "model/mapping_guard.h"
 #include "model/models.h"
@@ -172,6 +173,27 @@ TEST_CASE("a file that is written to under a ready model is a warning") {
   CHECK(crowd.model("a").state() == ModelState::ready);
   // Its attributes alone are not its bytes.
   CHECK(warnings() == 1);
+}
+
+TEST_CASE("unloading leaves the file's pages in the page cache, unless drop_cache says otherwise") {
+  Crowd crowd;
+  const auto file = store::open_file(crowd.path, O_RDONLY);
+  REQUIRE(file);
+  struct statfs system = {};
+  REQUIRE(fstatfs(file->get(), &system) == 0);
+  if (system.f_type == TMPFS_MAGIC) return;  // its files are nowhere else
+  REQUIRE(store::sync_file(file->get(), crowd.path));
+  const std::uint64_t size = std::filesystem::file_size(crowd.path);
+  for (const bool drop_cache : {false, true}) {
+    crowd.house.services.config.drop_cache = drop_cache;
+    CHECK(crowd.load("a") == ModelState::ready);
+    const Outcomes unloaded;
+    crowd.model("a").unload(UnloadReason::request, unloaded.waiter());
+    REQUIRE(run_until(crowd.house.loop, [&] { return !unloaded.told->empty(); }));
+    const auto region = map_file(file->get(), size, crowd.path);
+    REQUIRE(region);
+    CHECK(resident_bytes(*region, 0, size) == (drop_cache ? 0 : size));
+  }
 }
 
 TEST_CASE("a plan is the same whether the model is loaded or not") {

@@ -151,6 +151,7 @@ TEST_CASE("a model of Ollama's is found by its manifest") {
   CHECK(file.source == ManifestSource{"ollama", "llama3.2", "3b", "sha256-" + hex});
 }
 
+// CVE-2024-37032: a digest that is a path.
 TEST_CASE("manifests of Ollama's that are no manifests, or lead elsewhere, are problems") {
   const Ollama ollama;
   ollama.add_blob(hex);
