@@ -154,6 +154,10 @@ void PullRun::follow() {
 }
 
 void PullRun::followed(const std::optional<Journal>& journal) {
+  when_due_ = [this] { lock(); };
+  timer_.start_once(follow_interval_ms);
+  // A journal that has gone says nothing new: its download has ended, or begins anew.
+  if (!journal && has_followed_) return;
   phase::Download progress{.source_url = display_url(source_url(source(), services_.settings))};
   if (journal) {
     const std::uint64_t bytes = byte_ranges(*journal).size();
@@ -175,8 +179,6 @@ void PullRun::followed(const std::optional<Journal>& journal) {
   has_followed_ = true;
   followed_url_ = progress.source_url;
   callbacks_.on_phase(progress);
-  when_due_ = [this] { lock(); };
-  timer_.start_once(follow_interval_ms);
 }
 
 void PullRun::begin_partial(std::optional<Journal> journal) {
