@@ -9,11 +9,13 @@ namespace ggufd::loop {
 namespace detail {
 namespace {
 
-// Where there are fewer cores than threads with work, the loop goes first: it answers everybody, and hands out the work.
+// Where there are fewer cores than threads with work, the loop goes first: it answers everybody, and hands
+// out the work.
 void let_the_loop_go_first() {
 #ifdef __linux__
   constexpr int pool_nice = 5;  // a third of the loop's share (sched(7)); on Linux it is the thread's own
-  thread_local const bool is_done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), pool_nice) == 0;
+  thread_local const bool is_done =
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), pool_nice) == 0;
   static_cast<void>(is_done);
 #endif
 }

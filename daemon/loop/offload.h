@@ -96,7 +96,8 @@ template <class T>
   return std::make_unique<detail::PoolOperation>(std::move(request));
 }
 
-// Work that nobody waits for, and that is done whatever becomes of those who asked for it. The loop's end waits for it.
+// Work that nobody waits for, and that is done whatever becomes of those who asked for it. The loop's end
+// waits for it.
 void offload_detached(Loop& loop, std::move_only_function<void()> work);
 
 struct Slices {
