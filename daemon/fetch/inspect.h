@@ -32,6 +32,6 @@ struct Verdict {
 using Inspect = std::function<Result<Verdict>(const Arrived&)>;
 
 // The first look is taken when so much is there, or the whole file.
-inline constexpr std::uint64_t first_look_bytes = 64 * 1024;
+inline constexpr std::uint64_t first_look_bytes = std::uint64_t{64} << 10U;
 
 }  // namespace ggufd::fetch

@@ -84,7 +84,7 @@ class Model {
   void start_unload(UnloadReason reason);
   void release();
   void released();
-  void fail_while_ready(Error error);
+  void fail_while_ready(const Error& error);
 
   void watch_mapped_files();
   void stop_watching();

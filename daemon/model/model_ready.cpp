@@ -109,7 +109,7 @@ void Model::mapped_files_checked(const Result<bool>& are_unchanged) {
   if (std::exchange(has_to_check_again_, false)) check_mapped_files();
 }
 
-void Model::fail_while_ready(Error error) {
+void Model::fail_while_ready(const Error& error) {
   published_.unpublish();
   stop_watching();
   // The memory is given back while the model is in error already; a load that comes meanwhile waits for it.
