@@ -39,7 +39,9 @@ void remove_left_over_sockets(const std::string& runtime_folder) {
 }  // namespace
 
 std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions options) {
-  if (auto prepared = config::prepare_runtime_folder(options.runtime_folder, geteuid()); !prepared) {
+  const auto access = admin::serves_others(options.config.admin) ? config::FolderAccess::searched_by_all
+                                                                 : config::FolderAccess::owner;
+  if (auto prepared = config::prepare_runtime_folder(options.runtime_folder, geteuid(), access); !prepared) {
     const auto& error = prepared.error();
     return std::unexpected(
         StartError{error.is_unsafe ? ExitCode::unsafe_place : ExitCode::internal, error.message});
@@ -113,7 +115,7 @@ void Daemon::on_hang_up() {
   if (is_draining_) return;
   spdlog::info("SIGHUP: reading the configuration again");
   // The outcome is logged, and a bad one published; nobody else waits for it.
-  reload_.ask([](const Result<void>&) {});
+  reload_.ask({});
 }
 
 // Transfers that have begun keep what they began with, but for the rate.

@@ -27,7 +27,7 @@ class LineReader {
         return true;
       }
       bytes.remove_prefix(end + 1);
-      if (!(partial_.empty() ? on_line(piece) : on_line(take(piece)))) return true;
+      if (!(partial_.empty() ? on_line(piece) : on_line(taken(piece)))) return true;
     }
     return true;
   }
@@ -36,15 +36,15 @@ class LineReader {
   std::size_t partial_bytes() const { return partial_.size(); }
 
  private:
-  std::string_view take(std::string_view last_piece) {
-    complete_ = std::exchange(partial_, {});
-    complete_.append(last_piece);
-    return complete_;
+  // The line that the last piece completes; nothing of it stays behind.
+  std::string taken(std::string_view last_piece) {
+    std::string complete = std::exchange(partial_, {});
+    complete.append(last_piece);
+    return complete;
   }
 
   std::size_t max_line_bytes_;
   std::string partial_;
-  std::string complete_;
 };
 
 }  // namespace ggufd

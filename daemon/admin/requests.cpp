@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -18,35 +19,38 @@ AnswerBody state_answer(ModelState state) {
 }
 
 // The state that an operation leads to, told to `reply` when it is reached.
-model::Model::Waiter waiter_for(RequestHandler::Reply reply) {
-  return [reply = std::move(reply)](const Result<ModelState>& reached) mutable {
-    if (reached) return reply(state_answer(*reached));
-    reply(std::unexpected(reached.error()));
-  };
+model::Model::Waiter waiter_for(Reply reply) {
+  const std::weak_ptr<const void> asker = reply.asker();
+  return {[reply = std::move(reply)](const Result<ModelState>& reached) mutable {
+            if (reached) return reply(state_answer(*reached));
+            reply(std::unexpected(reached.error()));
+          },
+          asker};
 }
 
 // The answer to a request about a file: what became of it or, where the client does not wait for that, that
 // it has begun. A refusal that comes at once is told in both cases.
 class Answered {
  public:
-  Answered(RequestHandler::Reply reply, bool wait)
-      : reply_(std::make_shared<RequestHandler::Reply>(std::move(reply))), wait_(wait) {}
+  Answered(Reply reply, bool wait) : reply_(std::make_shared<Reply>(std::move(reply))), wait_(wait) {}
 
   model::Model::BlobWaiter waiter() const {
-    return [reply = reply_](const Result<answer::Blob>& result) {
-      if (!*reply) return;
-      auto tell = std::exchange(*reply, nullptr);
-      if (!result) return tell(std::unexpected(result.error()));
-      tell(AnswerBody(*result));
-    };
+    return {[reply = reply_](const Result<answer::Blob>& result) {
+              if (!*reply) return;
+              if (!result) return (*reply)(std::unexpected(result.error()));
+              (*reply)(AnswerBody(*result));
+            },
+            wait_ ? reply_->asker() : unanswered_};
   }
   void begun() const {
     if (wait_ || !*reply_) return;
-    std::exchange(*reply_, nullptr)(AnswerBody(answer::Done{}));
+    (*reply_)(AnswerBody(answer::Done{}));
   }
 
  private:
-  std::shared_ptr<RequestHandler::Reply> reply_;
+  std::shared_ptr<Reply> reply_;
+  // Until begun(): who does not wait is no waiter any more.
+  std::shared_ptr<const void> unanswered_ = std::make_shared<char>();
   bool wait_;
 };
 
@@ -64,6 +68,12 @@ Requests::Requests(loop::Loop& loop, model::Models& models, Server& server, cons
 
 void Requests::handle(Request request, const loop::PeerCredentials&, Reply reply) {
   std::visit([&](const auto& body) { serve(body, std::move(reply)); }, request.body);
+}
+
+std::optional<std::string> Requests::unknown_model(const std::vector<std::string>& names) const {
+  const auto is_unknown = [this](const std::string& name) { return models_.find(name) == nullptr; };
+  const auto unknown = std::ranges::find_if(names, is_unknown);
+  return unknown == names.end() ? std::nullopt : std::optional(*unknown);
 }
 
 void Requests::serve(const request::Ping&, Reply reply) {
@@ -91,7 +101,7 @@ void Requests::serve(const request::Load& request, Reply reply) {
   if (request.wait.value_or(false)) return (*model)->load(waiter_for(std::move(reply)));
   if ((*model)->state() == ModelState::unloading)
     return (*model)->load(waiter_for(std::move(reply)));  // busy
-  (*model)->load([](const Result<ModelState>&) {});
+  (*model)->load({});
   reply(state_answer(ModelState::ready));
 }
 
@@ -101,7 +111,7 @@ void Requests::serve(const request::Unload& request, Reply reply) {
   if (request.wait.value_or(false)) {
     return (*model)->unload(UnloadReason::request, waiter_for(std::move(reply)));
   }
-  (*model)->unload(UnloadReason::request, [](const Result<ModelState>&) {});
+  (*model)->unload(UnloadReason::request, {});
   reply(state_answer(ModelState::uninitialized));
 }
 
@@ -113,7 +123,7 @@ void Requests::serve(const request::Cancel& request, Reply reply) {
   const ModelState state = (*model)->state();
   const bool is_at_rest =
       state == ModelState::uninitialized || state == ModelState::ready || state == ModelState::error;
-  (*model)->cancel([](const Result<ModelState>&) {});
+  (*model)->cancel({});
   reply(state_answer(is_at_rest ? state : ModelState::uninitialized));
 }
 

@@ -25,6 +25,7 @@ class Requests final : public RequestHandler {
            const config::Config& config, DaemonCommands commands);
 
   void handle(Request request, const loop::PeerCredentials& from, Reply reply) override;
+  std::optional<std::string> unknown_model(const std::vector<std::string>& names) const override;
 
  private:
   void serve(const request::Ping&, Reply reply);

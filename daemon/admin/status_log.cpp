@@ -101,27 +101,26 @@ void StatusLog::forget_oldest() {
   }
 }
 
-std::string StatusLog::snapshot() const {
+std::string StatusLog::snapshot(ModelNames models) const {
   if (!draining_.empty()) return draining_;
-  std::string frames;
-  for (const auto& [name, current] : models_) frames += current.capabilities;
-  bool has_status = false;
-  const std::string* last = nullptr;
+  std::string capabilities;
+  std::string statuses;
+  std::string_view last;
   for (const auto& [name, current] : models_) {
-    if (current.status.empty()) continue;
-    has_status = true;
+    if (models != nullptr && !models->contains(name)) continue;
+    capabilities += current.capabilities;
     if (name == default_model_) {
-      last = &current.status;
+      last = current.status;
     } else {
-      frames += current.status;
+      statuses += current.status;
     }
   }
-  if (last != nullptr) frames += *last;
-  return has_status ? frames : frames + starting_;
+  statuses += last;
+  return capabilities + (statuses.empty() ? starting_ : statuses);
 }
 
-std::string StatusLog::lagged_snapshot(std::uint64_t missed) const {
-  return encoded(StatusEvent{.status = status::Lagged{missed}}) + snapshot();
+std::string StatusLog::lagged_snapshot(std::uint64_t missed, ModelNames models) const {
+  return encoded(StatusEvent{.status = status::Lagged{missed}}) + snapshot(models);
 }
 
 const LogEntry* StatusLog::find(std::uint64_t seq) const {

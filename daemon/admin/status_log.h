@@ -8,6 +8,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -60,10 +62,13 @@ class StatusLog final : public model::EventSink {
   // A stop of the daemon has begun.
   bool is_draining() const { return !draining_.empty(); }
 
+  // Names of models; null for all of them.
+  using ModelNames = const std::set<std::string, std::less<>>*;
+
   // What a new connection is told: the capabilities, then the status, of every model that has one.
-  std::string snapshot() const;
+  std::string snapshot(ModelNames models = nullptr) const;
   // `missed` events are lost to one reader; the snapshot follows.
-  std::string lagged_snapshot(std::uint64_t missed) const;
+  std::string lagged_snapshot(std::uint64_t missed, ModelNames models = nullptr) const;
 
   // The first entry from `seq` on that is still here: every event of the last kept_events, before those what
   // no reader may miss. Null where there is none yet.

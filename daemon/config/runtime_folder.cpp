@@ -101,7 +101,9 @@ bool is_ours_alone(const std::string& path) {
 
 }  // namespace
 
-std::expected<void, FolderError> prepare_runtime_folder(const std::string& path, uid_t uid) {
+std::expected<void, FolderError> prepare_runtime_folder(const std::string& path, uid_t uid,
+                                                        FolderAccess access) {
+  const mode_t mode = access == FolderAccess::owner ? private_mode : private_mode | S_IXGRP | S_IXOTH;
   // A slash at the end would have the kernel follow a symbolic link.
   std::string folder = path;
   while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
@@ -114,11 +116,11 @@ std::expected<void, FolderError> prepare_runtime_folder(const std::string& path,
   if (fstat(descriptor.get(), &status) != 0)
     return system_failure("looking at the runtime folder", folder, errno);
   if (auto checked = check_owner_and_mode(status, folder, uid); !checked) return checked;
-  if ((status.st_mode & 07777) == private_mode || !is_ours_alone(folder)) return {};
+  if ((status.st_mode & 07777) == mode || !is_ours_alone(folder)) return {};
   // fchmod() takes no O_PATH descriptor; its name under /proc does, and leads to the very folder that was
   // looked at.
   const std::string same = fmt::format("/proc/self/fd/{}", descriptor.get());
-  if (chmod(same.c_str(), private_mode) != 0)
+  if (chmod(same.c_str(), mode) != 0)
     return system_failure("setting the mode of the runtime folder", folder, errno);
   return {};
 }

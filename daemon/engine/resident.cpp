@@ -22,7 +22,7 @@ constexpr std::uint64_t linger_ms = 1000;
 class Resident final : public Engine {
  public:
   Resident(loop::Loop& loop, ResidentOffer offer)
-      : loop_(loop), n_ctx_(offer.n_ctx), line_(std::make_shared<std::string>(to_json(offer) + "\n")) {}
+      : loop_(loop), n_ctx_(offer.n_ctx), line_(to_json(offer) + "\n") {}
 
   Result<void> listen(const std::string& socket_path) {
     auto listener = loop::Listener::listen(
@@ -40,26 +40,43 @@ class Resident final : public Engine {
   Use use() const override { return {.is_busy = !connections_.empty(), .last_ms = last_used_ms_}; }
 
  private:
-  struct Connection {
-    std::unique_ptr<loop::Stream> stream;
-    std::unique_ptr<loop::Timer> linger;
+  // Gets the line, which a fresh socket's buffer always takes at once, and may then close in its own time.
+  class Connection final : public loop::StreamUser {
+   public:
+    Connection(Resident& resident, std::uint64_t id, std::unique_ptr<loop::Stream> stream)
+        : resident_(resident),
+          id_(id),
+          stream_(std::move(stream)),
+          linger_(resident.loop_, [this] { resident_.connections_.erase(id_); }) {
+      std::string& line = resident_.line_;
+      const iovec piece{line.data(), line.size()};
+      stream_->try_write({&piece, 1});
+      stream_->end_writing();
+      stream_->start_reading(*this);
+      linger_.start_once(linger_ms);
+    }
+
+    void on_bytes(std::string_view) override {}
+    void on_end() override { resident_.connections_.erase(id_); }
+    void on_room() override {}
+    void on_gone() override {}
+
+   private:
+    Resident& resident_;
+    const std::uint64_t id_;
+    std::unique_ptr<loop::Stream> stream_;
+    loop::Timer linger_;
   };
 
   void serve(std::unique_ptr<loop::Stream> stream) {
     const std::uint64_t id = next_id_++;
     last_used_ms_ = loop_.now_ms();
-    auto linger = std::make_unique<loop::Timer>(loop_, [this, id] { connections_.erase(id); });
-    linger->start_once(linger_ms);
-    Connection& connection = connections_[id] = {std::move(stream), std::move(linger)};
-    const uv_buf_t line = uv_buf_init(line_->data(), static_cast<unsigned>(line_->size()));
-    connection.stream->write({&line, 1}, line_, [](bool) {});
-    connection.stream->end_writing();
-    connection.stream->start_reading([](std::string_view) {}, [this, id] { connections_.erase(id); });
+    connections_.try_emplace(id, *this, id, std::move(stream));
   }
 
   loop::Loop& loop_;
   std::uint32_t n_ctx_;
-  std::shared_ptr<std::string> line_;
+  std::string line_;
   std::unique_ptr<loop::Listener> listener_;
   std::unordered_map<std::uint64_t, Connection> connections_;
   std::uint64_t next_id_ = 0;

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,10 @@ namespace ggufd::loop {
 namespace {
 
 constexpr int backlog = 4096;  // the kernel caps it at net.core.somaxconn
+constexpr int accepts_a_turn = 64;
+// How long nobody is taken where there was no descriptor for it.
+constexpr std::uint64_t first_retry_ms = 100;
+constexpr std::uint64_t last_retry_ms = 1000;
 
 Result<sockaddr_un> socket_address(const std::string& path) {
   sockaddr_un address{};
@@ -27,6 +32,13 @@ Result<sockaddr_un> socket_address(const std::string& path) {
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
+}
+
+std::optional<PeerCredentials> credentials_of(int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
+  return PeerCredentials{credentials.uid, credentials.gid, credentials.pid};
 }
 
 }  // namespace
@@ -50,47 +62,88 @@ Result<SocketPath> probe_socket_path(const std::string& path) {
   return SocketPath::live_socket;  // connected, or its backlog is full, or it is another's: somebody is there
 }
 
-Listener::Listener(Loop& loop, std::string path, OnConnection on_connection)
+Listener::Listener(Loop& loop, std::string path, int fd, OnConnection on_connection)
     : loop_(loop),
       path_(std::move(path)),
+      fd_(fd),
       on_connection_(std::move(on_connection)),
-      handle_(
-          make_handle<uv_pipe_t>(this, [&](auto* handle) { return uv_pipe_init(loop.raw(), handle, 0); })) {}
+      retry_(loop, [this] { watch(); }) {}
 
-Result<std::unique_ptr<Listener>> Listener::listen(Loop& loop, std::string path, OnConnection on_connection) {
-  // libuv cuts a path that is too long; the check comes first.
+Result<std::unique_ptr<Listener>> Listener::listen(Loop& loop, std::string path, OnConnection on_connection,
+                                                   SocketAccess access, OnExhausted on_exhausted) {
   if (const auto address = socket_address(path); !address) return std::unexpected(address.error());
-  std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), std::move(on_connection)));
-  const std::string& bound = listener->path_;
-  if (const int status = uv_pipe_bind(listener->handle_.get(), bound.c_str())) {
-    return std::unexpected(uv_error(fmt::format("binding {}", bound), status));
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return std::unexpected(system_error("opening a socket", errno));
+  std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), fd, std::move(on_connection)));
+  listener->on_exhausted_ = std::move(on_exhausted);
+  if (auto bound = listener->bind(access); !bound) return std::unexpected(bound.error());
+  auto poll = std::make_unique<uv_poll_t>();
+  if (const int status = uv_poll_init_socket(loop.raw(), poll.get(), fd)) {
+    return std::unexpected(uv_error(fmt::format("watching {}", listener->path_), status));
   }
-  listener->is_bound_ = true;
-  // Nobody can connect before listen(), so the mode is right from the first moment that counts.
-  if (chmod(bound.c_str(), 0600) != 0) {
-    return std::unexpected(system_error(fmt::format("setting the mode of {}", bound), errno));
-  }
-  const int status = uv_listen(reinterpret_cast<uv_stream_t*>(listener->handle_.get()), backlog,
-                               [](uv_stream_t* server, int accept_status) {
-                                 static_cast<Listener*>(server->data)->accept_one(accept_status);
-                               });
-  if (status != 0) return std::unexpected(uv_error(fmt::format("listening on {}", bound), status));
+  poll->data = listener.get();
+  listener->poll_.reset(poll.release());
+  listener->watch();
   return listener;
 }
 
+Result<void> Listener::bind(const SocketAccess& access) {
+  const auto address = socket_address(path_);
+  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
+    return std::unexpected(system_error(fmt::format("binding {}", path_), errno));
+  }
+  is_bound_ = true;
+  // Nobody can connect before listen(), so the mode is right from the first moment that counts.
+  if (access.group && chown(path_.c_str(), static_cast<uid_t>(-1), *access.group) != 0) {
+    return std::unexpected(system_error(fmt::format("giving {} to group {}", path_, *access.group), errno));
+  }
+  if (chmod(path_.c_str(), access.mode) != 0) {
+    return std::unexpected(system_error(fmt::format("setting the mode of {}", path_), errno));
+  }
+  if (::listen(fd_, backlog) != 0) {
+    return std::unexpected(system_error(fmt::format("listening on {}", path_), errno));
+  }
+  return {};
+}
+
 Listener::~Listener() {
+  poll_.reset();
+  close(fd_);
   if (is_bound_) unlink(path_.c_str());
 }
 
-void Listener::accept_one(int status) {
-  if (status != 0) return;
-  auto stream = std::make_unique<Stream>(loop_);
-  if (!stream->accept(reinterpret_cast<uv_stream_t*>(handle_.get()))) return;
-  const auto peer = stream->peer();
-  if (!peer) return;
-  // A copy of the function: it may destroy the listener while it runs.
+void Listener::watch() {
+  uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* poll, int, int) {
+    if (poll->data != nullptr) static_cast<Listener*>(poll->data)->accept_some();
+  });
+}
+
+// A flood of connections takes its turns like everything else.
+void Listener::accept_some() {
+  // A copy of the function: it may destroy the listener while it runs. The handle's `data` tells.
   const OnConnection on_connection = on_connection_;
-  on_connection(std::move(stream), *peer);
+  uv_poll_t* poll = poll_.get();
+  for (int i = 0; i < accepts_a_turn && poll->data != nullptr; ++i) {
+    const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno != EAGAIN && errno != EWOULDBLOCK) back_off(errno);
+      return;
+    }
+    retry_ms_ = 0;
+    const auto peer = credentials_of(fd);
+    auto stream = Stream::take(loop_, fd);
+    if (peer && stream) on_connection(std::move(*stream), *peer);
+  }
+}
+
+void Listener::back_off(int error_number) {
+  uv_poll_stop(poll_.get());
+  if (retry_ms_ == 0 && on_exhausted_) {
+    on_exhausted_(system_error(fmt::format("taking a connection to {}", path_), error_number));
+  }
+  retry_ms_ = std::clamp(2 * retry_ms_, first_retry_ms, last_retry_ms);
+  retry_.start_once(retry_ms_);
 }
 
 }  // namespace ggufd::loop

@@ -1,125 +1,141 @@
 #include "loop/stream.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
 
 namespace ggufd::loop {
-namespace {
 
-uv_stream_t* as_stream(uv_pipe_t* pipe) {
-  return reinterpret_cast<uv_stream_t*>(pipe);
-}
-
-// What is read is used up within the callback, so all streams of a thread share one buffer.
-void lend_buffer(uv_handle_t*, std::size_t, uv_buf_t* buffer) {
-  thread_local std::array<char, 64 * 1024> shared;
-  *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(shared.size()));
-}
-
-}  // namespace
-
-struct Stream::Write {
-  uv_write_t uv{};
-  std::shared_ptr<const void> holder;
-  OnWritten on_written;
-};
-
-Stream::Stream(Loop& loop)
-    : loop_(loop),
-      handle_(
-          make_handle<uv_pipe_t>(this, [&](auto* handle) { return uv_pipe_init(loop.raw(), handle, 0); })) {}
-
-Result<void> Stream::accept(uv_stream_t* server) {
-  const int status = uv_accept(server, as_stream(handle_.get()));
-  if (status != 0) return std::unexpected(uv_error("accepting a connection", status));
-  return {};
-}
-
-Result<PeerCredentials> Stream::peer() const {
-  uv_os_fd_t fd = -1;
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  uv_fileno(reinterpret_cast<const uv_handle_t*>(handle_.get()), &fd);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return std::unexpected(system_error("reading a peer's credentials", errno));
+Result<std::unique_ptr<Stream>> Stream::take(Loop& loop, int fd) {
+  std::unique_ptr<Stream> stream(new Stream(fd));
+  auto poll = std::make_unique<uv_poll_t>();
+  if (const int status = uv_poll_init_socket(loop.raw(), poll.get(), fd)) {
+    return std::unexpected(uv_error("watching a connection", status));
   }
-  return PeerCredentials{credentials.uid, credentials.gid, credentials.pid};
+  poll->data = stream.get();
+  stream->poll_.reset(poll.release());
+  return stream;
 }
 
-bool Stream::peer_is_gone() const {
-  uv_os_fd_t fd = -1;
-  uv_fileno(reinterpret_cast<const uv_handle_t*>(handle_.get()), &fd);
-  pollfd state{fd, 0, 0};
-  return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
+Stream::~Stream() {
+  if (is_destroyed_ != nullptr) *is_destroyed_ = true;
+  poll_.reset();  // libuv lets go of the descriptor at once
+  close(fd_);
 }
 
-void Stream::start_reading(OnBytes on_bytes, OnEnd on_end) {
-  on_bytes_ = std::move(on_bytes);
-  on_end_ = std::move(on_end);
-  uv_read_start(as_stream(handle_.get()), lend_buffer,
-                [](uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
-                  auto& stream = *static_cast<Stream*>(handle->data);
-                  if (count > 0) {
-                    // A copy of the function: it may destroy the stream while it runs.
-                    const OnBytes read = stream.on_bytes_;
-                    read({buffer->base, static_cast<std::size_t>(count)});
-                  } else if (count < 0) {
-                    uv_read_stop(handle);
-                    const OnEnd ended = stream.on_end_;
-                    ended();
-                  }
-                });
+std::vector<gid_t> Stream::peer_groups() const {
+  std::vector<gid_t> groups(32);
+  auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int status = getsockopt(fd_, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  if (status != 0 && errno == ERANGE) {  // `size` says how many bytes it takes
+    groups.resize(size / sizeof(gid_t));
+    status = getsockopt(fd_, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  }
+  groups.resize(status == 0 ? size / sizeof(gid_t) : 0);
+  return groups;
+}
+
+void Stream::start_reading(StreamUser& user) {
+  user_ = &user;
+  reads_ = !has_ended_;
+  watch();
 }
 
 void Stream::stop_reading() {
-  uv_read_stop(as_stream(handle_.get()));
+  reads_ = false;
+  watch();
 }
 
-Result<std::size_t> Stream::try_write(std::span<const uv_buf_t> pieces) {
-  const int written =
-      uv_try_write(as_stream(handle_.get()), pieces.data(), static_cast<unsigned>(pieces.size()));
-  if (written == UV_EAGAIN) return 0;
-  if (written < 0) return std::unexpected(uv_error("writing to a connection", written));
-  return static_cast<std::size_t>(written);
+void Stream::wait_for_room() {
+  waits_for_room_ = true;
+  watch();
 }
 
-void Stream::write(std::span<const uv_buf_t> pieces, std::shared_ptr<const void> holder,
-                   OnWritten on_written) {
-  write_ = new Write{.holder = std::move(holder), .on_written = std::move(on_written)};
-  write_->uv.data = write_;
-  const int status = uv_write(&write_->uv, as_stream(handle_.get()), pieces.data(),
-                              static_cast<unsigned>(pieces.size()), [](uv_write_t* uv, int write_status) {
-                                const std::unique_ptr<Write> ended(static_cast<Write*>(uv->data));
-                                auto* stream = static_cast<Stream*>(uv->handle->data);
-                                if (stream == nullptr) return;  // closed meanwhile
-                                stream->write_ = nullptr;
-                                ended->on_written(write_status == 0);
-                              });
-  if (status == 0) return;
-  // libuv did not take it (a closed socket): told at the end of the turn, unless the stream has gone by then.
-  refused_.reset(write_);
-  loop_.at_end_of_turn([this, watch = std::weak_ptr<Write>(refused_)] {
-    const std::shared_ptr<Write> ended = watch.lock();
-    if (ended == nullptr) return;
-    refused_ = nullptr;
-    write_ = nullptr;
-    ended->on_written(false);
+// The end of the whole connection is always told by the kernel as long as it is asked for anything.
+// "Priority" is what a Unix socket never has: a stream that wants nothing else waits for that end only.
+// Asking costs two system calls, so it is asked for changes only.
+void Stream::watch() {
+  const int events = UV_PRIORITIZED | (reads_ ? UV_READABLE : 0) | (waits_for_room_ ? UV_WRITABLE : 0);
+  if (std::exchange(watched_, events) == events) return;
+  uv_poll_start(poll_.get(), events, [](uv_poll_t* poll, int status, int seen) {
+    if (poll->data != nullptr) static_cast<Stream*>(poll->data)->act(status, seen);
   });
 }
 
-std::size_t Stream::unwritten_bytes() const {
-  return uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(handle_.get()));
+// An error of the socket (the peer has gone and left something unread) comes as a `status`, with the watching
+// stopped: what the peer said before is still there to be read.
+void Stream::act(int status, int events) {
+  bool is_destroyed = false;
+  is_destroyed_ = &is_destroyed;
+  const bool is_broken = status < 0;
+  if (is_broken) watched_ = 0;
+  const bool had_ended = has_ended_;
+  if ((events & UV_WRITABLE) != 0 && std::exchange(waits_for_room_, false)) user_->on_room();
+  if (!is_destroyed && reads_ && ((events & UV_READABLE) != 0 || is_broken)) {
+    read();
+  } else if (!is_destroyed && (is_broken || (events & UV_PRIORITIZED) != 0) && peer_is_gone()) {
+    // Whoever has stopped reading is told as well: what it has not read is lost with its answers.
+    reads_ = false;
+    if (!had_ended) ended();
+  }
+  if (is_destroyed) return;
+  if (has_ended_ && peer_is_gone()) {
+    user_->on_gone();
+    if (is_destroyed) return;
+    uv_poll_stop(poll_.get());
+  } else {
+    watch();
+  }
+  is_destroyed_ = nullptr;
+}
+
+void Stream::read() {
+  // What is read is used up within the callback, so all streams of a thread share one buffer.
+  thread_local std::array<char, 64 * 1024> buffer;
+  const ssize_t count = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count > 0) return user_->on_bytes({buffer.data(), static_cast<std::size_t>(count)});
+  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  reads_ = false;
+  ended();
+}
+
+void Stream::ended() {
+  has_ended_ = true;
+  user_->on_end();
+}
+
+// Its whole end is closed, not only its sending.
+bool Stream::peer_is_gone() const {
+  pollfd state{fd_, 0, 0};
+  return poll(&state, 1, 0) > 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+Result<std::size_t> Stream::try_write(std::span<const iovec> pieces) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());
+  message.msg_iovlen = pieces.size();
+  ssize_t written = 0;
+  do {
+    written = sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (written < 0 && errno == EINTR);
+  if (written >= 0) return static_cast<std::size_t>(written);
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+  return std::unexpected(system_error("writing to a connection", errno));
+}
+
+std::size_t Stream::unread_kernel_bytes() const {
+  int bytes = 0;
+  return ioctl(fd_, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
 void Stream::end_writing() {
-  auto shutdown = std::make_unique<uv_shutdown_t>();
-  const int status =
-      uv_shutdown(shutdown.get(), as_stream(handle_.get()), [](uv_shutdown_t* ended, int) { delete ended; });
-  if (status == 0) shutdown.release();
+  shutdown(fd_, SHUT_WR);
 }
 
 }  // namespace ggufd::loop

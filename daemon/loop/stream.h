@@ -1,69 +1,90 @@
 // One connection of a Unix socket.
 #pragma once
 
+#include <sys/uio.h>
 #include <uv.h>
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "loop/loop.h"
 
 namespace ggufd::loop {
 
-// Who is at the other end, as the kernel says (SO_PEERCRED).
+// Who is at the other end, as the kernel says (SO_PEERCRED): at the moment when it connected.
 struct PeerCredentials {
   uid_t uid = 0;
   gid_t gid = 0;
   pid_t pid = 0;
 };
 
-// Destroying a stream closes it; no callback comes afterwards. A callback may destroy the stream.
+// What a stream tells its user. Each may destroy the stream.
+class StreamUser {
+ public:
+  // What was read, valid during the call.
+  virtual void on_bytes(std::string_view bytes) = 0;
+  // Once, behind all bytes: the peer has ended its sending, or the connection is broken.
+  virtual void on_end() = 0;
+  // Once for each wait_for_room(): the socket takes bytes again.
+  virtual void on_room() = 0;
+  // Once, after on_end(): the peer has closed its whole end; nobody will read any more.
+  virtual void on_gone() = 0;
+
+ protected:
+  ~StreamUser() = default;
+};
+
+// Destroying a stream closes it; no callback comes afterwards.
 class Stream {
  public:
-  // on_bytes gets what was read, valid during the call; on_end comes once, at the peer's end or at an error.
-  using OnBytes = std::function<void(std::string_view bytes)>;
-  using OnEnd = std::function<void()>;
-  using OnWritten = std::move_only_function<void(bool ok)>;
+  // Takes over a connected, non-blocking socket: closes it also where this fails. `user` outlives the stream.
+  static Result<std::unique_ptr<Stream>> take(Loop& loop, int fd);
 
-  explicit Stream(Loop& loop);
+  ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // A new connection of a listening handle.
-  Result<void> accept(uv_stream_t* server);
-  Result<PeerCredentials> peer() const;
+  // The groups of the peer besides its credentials' gid (SO_PEERGROUPS); none where the kernel doesn't say.
+  std::vector<gid_t> peer_groups() const;
 
-  // The peer has closed its whole end, not only its writing half: nobody will read any more.
-  bool peer_is_gone() const;
-
-  void start_reading(OnBytes on_bytes, OnEnd on_end);
+  // Whom the stream tells; outlives it. Until then nothing is read.
+  void start_reading(StreamUser& user);
   void stop_reading();
 
-  // Writes as much as the socket takes now, without waiting: the number of bytes, 0 where it is full. Not
-  // while a write() is under way.
-  Result<std::size_t> try_write(std::span<const uv_buf_t> pieces);
-  // Writes all of it when the socket takes it; `holder` keeps the bytes alive until then. One at a time.
-  void write(std::span<const uv_buf_t> pieces, std::shared_ptr<const void> holder, OnWritten on_written);
-  bool is_writing() const { return write_ != nullptr; }
-  // Bytes of that write which the socket has not taken yet.
-  std::size_t unwritten_bytes() const;
+  // Writes as much as the socket takes now, without waiting: the number of bytes, 0 where it is full.
+  Result<std::size_t> try_write(std::span<const iovec> pieces);
+  // on_room() comes when the socket takes bytes again. Only for a stream that has been read from.
+  void wait_for_room();
+  bool waits_for_room() const { return waits_for_room_; }
+
+  // Memory that the kernel holds for bytes which the peer has not read (SIOCOUTQ): falls by each buffer of up
+  // to 36 KiB that the peer has read to its end. 0 where the kernel doesn't say.
+  std::size_t unread_kernel_bytes() const;
 
   // Nothing will be written any more: the peer reads end of file after what was written. It can still be read
   // from.
   void end_writing();
 
  private:
-  struct Write;
+  explicit Stream(int fd) : fd_(fd) {}
 
-  Loop& loop_;
-  HandlePtr<uv_pipe_t> handle_;
-  OnBytes on_bytes_;
-  OnEnd on_end_;
-  Write* write_ = nullptr;          // owned by libuv until it has called back, or by refused_
-  std::shared_ptr<Write> refused_;  // one that libuv did not take, until that is told
+  void act(int status, int events);
+  void read();
+  void ended();
+  bool peer_is_gone() const;
+  void watch();
+
+  const int fd_;
+  HandlePtr<uv_poll_t> poll_;
+  StreamUser* user_ = nullptr;
+  bool reads_ = false;
+  bool waits_for_room_ = false;
+  bool has_ended_ = false;
+  int watched_ = 0;               // events that libuv was asked for
+  bool* is_destroyed_ = nullptr;  // of the callback that is running
 };
 
 }  // namespace ggufd::loop

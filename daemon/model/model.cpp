@@ -30,11 +30,11 @@ void Model::load(Waiter waiter) {
       return waiter(fail(ErrorCode::busy, fmt::format("{} is being unloaded; ask again when it is", name())));
     case ModelState::loading:
     case ModelState::warming_up:
-      load_waiters_.push_back(std::move(waiter));
+      load_waiters_.add(std::move(waiter));
       return;
     case ModelState::uninitialized:
     case ModelState::error:
-      load_waiters_.push_back(std::move(waiter));
+      load_waiters_.add(std::move(waiter));
       return start_load();
   }
 }
@@ -93,7 +93,7 @@ void Model::loaded(LoadedModel loaded) {
   ready_since_ms_ = services_.loop.now_ms();
   if (config_.idle_unload_s > 0) idle_.start_once(std::uint64_t{config_.idle_unload_s} * 1000);
   watch_mapped_files();
-  tell(std::exchange(load_waiters_, {}), state_);
+  load_waiters_.tell(state_);
 }
 
 void Model::failed(const Error& error) {
@@ -102,13 +102,13 @@ void Model::failed(const Error& error) {
   enter(ModelState::error);
   spdlog::error("{}: {}: {}", name(), name_of(error.code), error.message);
   publish(*failure_);
-  tell(std::exchange(load_waiters_, {}), std::unexpected(error));
+  load_waiters_.tell(std::unexpected(error));
 }
 
 // --- Unloading
 
 void Model::unload(UnloadReason reason, Waiter waiter) {
-  unload_waiters_.push_back(std::move(waiter));
+  unload_waiters_.add(std::move(waiter));
   cancel_pull(reason);
   if (reason == UnloadReason::shutdown) {
     is_stopping_ = true;
@@ -139,7 +139,7 @@ void Model::tell_unloaded() {
   const bool is_ending_pull = pull_ && pull_cancelled_;
   const bool is_ending_verify = verify_ && is_stopping_;
   if (state_ == ModelState::unloading || is_ending_pull || is_ending_verify) return;
-  tell(std::exchange(unload_waiters_, {}), ModelState::uninitialized);
+  unload_waiters_.tell(ModelState::uninitialized);
 }
 
 void Model::start_unload(UnloadReason reason) {
@@ -150,8 +150,7 @@ void Model::start_unload(UnloadReason reason) {
   progress_.drop();
   enter(ModelState::unloading);
   publish(status::Unloading{reason});
-  tell(std::exchange(load_waiters_, {}),
-       fail(ErrorCode::cancelled, fmt::format("the load of {} was cancelled", name())));
+  load_waiters_.tell(fail(ErrorCode::cancelled, fmt::format("the load of {} was cancelled", name())));
 }
 
 void Model::release() {
@@ -234,10 +233,6 @@ void Model::enter(ModelState state) {
   spdlog::info("{}: {} -> {}", name(), name_of(state_), name_of(state));
   state_ = state;
   since_ = Timestamp::now();
-}
-
-void Model::tell(std::vector<Waiter> waiters, const Result<ModelState>& outcome) {
-  for (Waiter& waiter : waiters) waiter(outcome);
 }
 
 // The default model's first name is infer.sock; every model has one with its name in it.

@@ -19,6 +19,7 @@
 #include "model/pull_job.h"
 #include "model/services.h"
 #include "model/verify_job.h"
+#include "model/waiters.h"
 #include "protocol/answer.h"
 #include "protocol/state.h"
 
@@ -29,10 +30,10 @@ namespace ggufd::model {
 class Model {
  public:
   // Told once: the state that was asked for is reached, or why it will not be.
-  using Waiter = std::move_only_function<void(Result<ModelState>)>;
+  using Waiter = model::Waiter<ModelState>;
 
   // Told once: the model's file, or why it is not there or not good.
-  using BlobWaiter = std::move_only_function<void(Result<answer::Blob>)>;
+  using BlobWaiter = model::Waiter<answer::Blob>;
 
   Model(Services& services, config::ModelConfig config, bool is_default);
   Model(const Model&) = delete;
@@ -102,7 +103,6 @@ class Model {
   void publish(Status status);
   void warn(std::string code, std::string message);
   void enter(ModelState state);
-  void tell(std::vector<Waiter> waiters, const Result<ModelState>& outcome);
   std::vector<std::string> public_sockets() const;
 
   Services& services_;
@@ -123,17 +123,17 @@ class Model {
   bool has_to_check_again_ = false;
   bool has_told_change_ = false;
   UnloadReason unload_reason_ = UnloadReason::request;
-  std::vector<Waiter> load_waiters_;
-  std::vector<Waiter> unload_waiters_;
+  Waiters<ModelState> load_waiters_;
+  Waiters<ModelState> unload_waiters_;
   bool is_stopping_ = false;  // the daemon is
 
   std::unique_ptr<PullJob> pull_;
   bool is_pull_told_ = false;                   // the last published status is its progress
   std::optional<UnloadReason> pull_cancelled_;  // by what
-  std::vector<BlobWaiter> pull_waiters_;
-  std::vector<Waiter> cancel_waiters_;  // for the end of a pull
+  Waiters<answer::Blob> pull_waiters_;
+  Waiters<ModelState> cancel_waiters_;  // for the end of a pull
   std::unique_ptr<VerifyJob> verify_;
-  std::vector<BlobWaiter> verify_waiters_;
+  Waiters<answer::Blob> verify_waiters_;
   std::map<std::uint64_t, loop::OperationPtr> plans_;  // by number
   std::uint64_t next_plan_ = 0;
 

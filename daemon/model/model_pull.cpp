@@ -8,13 +8,6 @@
 #include "model/model.h"
 
 namespace ggufd::model {
-namespace {
-
-void tell_all(std::vector<Model::BlobWaiter> waiters, const Result<answer::Blob>& outcome) {
-  for (Model::BlobWaiter& waiter : waiters) waiter(outcome);
-}
-
-}  // namespace
 
 // --- pull
 
@@ -23,7 +16,7 @@ void Model::pull(BlobWaiter waiter) {
     return waiter(fail(ErrorCode::busy,
                        fmt::format("the pull of {} is being cancelled; ask again when it is", name())));
   }
-  pull_waiters_.push_back(std::move(waiter));
+  pull_waiters_.add(std::move(waiter));
   if (pull_) return;
   spdlog::info("{}: pulling", name());
   pull_ = std::make_unique<PullJob>(
@@ -63,8 +56,8 @@ void Model::pull_ended(const Result<answer::Blob>& result) {
   }
   if (std::exchange(is_pull_told_, false)) end_told_pull(result);
   pull_cancelled_.reset();
-  tell_all(std::exchange(pull_waiters_, {}), result);
-  tell(std::exchange(cancel_waiters_, {}), state_);
+  pull_waiters_.tell(result);
+  cancel_waiters_.tell(state_);
   tell_unloaded();
 }
 
@@ -87,13 +80,13 @@ void Model::cancel(Waiter waiter) {
   if (is_loading || state_ == ModelState::unloading) return unload(UnloadReason::request, std::move(waiter));
   cancel_pull(UnloadReason::request);
   if (!pull_) return waiter(state_);
-  cancel_waiters_.push_back(std::move(waiter));
+  cancel_waiters_.add(std::move(waiter));
 }
 
 // --- verify
 
 void Model::verify(BlobWaiter waiter) {
-  verify_waiters_.push_back(std::move(waiter));
+  verify_waiters_.add(std::move(waiter));
   if (verify_) return;
   spdlog::info("{}: verifying", name());
   verify_ = std::make_unique<VerifyJob>(services_.loop, services_.store, config_,
@@ -109,7 +102,7 @@ void Model::verify_ended(const Result<answer::Blob>& result) {
   } else {
     spdlog::warn("{}: not verified: {}: {}", name(), name_of(result.error().code), result.error().message);
   }
-  tell_all(std::exchange(verify_waiters_, {}), result);
+  verify_waiters_.tell(result);
   tell_unloaded();
 }
 

@@ -56,7 +56,7 @@ void Model::unload_if_idle() {
   const std::uint64_t unused_ms = since_ms ? services_.loop.now_ms() - *since_ms : 0;
   if (unused_ms < limit_ms) return idle_.start_once(limit_ms - unused_ms);
   spdlog::info("{}: not used for {} s", name(), config_.idle_unload_s);
-  unload(UnloadReason::idle, [](const Result<ModelState>&) {});
+  unload(UnloadReason::idle, {});
 }
 
 // --- The mapped files

@@ -39,7 +39,7 @@ Model* Models::default_model() const {
 void Models::load_at_boot() {
   for (const auto& model : models_) {
     // The outcome is published; nobody else waits for it.
-    if (model->config().load == config::Load::boot) model->load([](const Result<ModelState>&) {});
+    if (model->config().load == config::Load::boot) model->load({});
   }
 }
 

@@ -28,15 +28,19 @@ Reload::Reload(loop::Loop& loop, std::string path, config::Config& running, Relo
     : loop_(loop), path_(std::move(path)), running_(running), seams_(std::move(seams)) {}
 
 void Reload::ask(Waiter waiter) {
-  next_waiters_.push_back(std::move(waiter));
-  if (!operation_) start();
+  next_waiters_.add(std::move(waiter));
+  if (operation_) {
+    is_asked_again_ = true;
+  } else {
+    start();
+  }
 }
 
 void Reload::stop() {
   operation_.reset();
   const Result<void> cancelled = fail(ErrorCode::cancelled, "the daemon is stopping; nothing was read again");
-  tell(std::exchange(waiters_, {}), cancelled);
-  tell(std::exchange(next_waiters_, {}), cancelled);
+  waiters_.tell(cancelled);
+  next_waiters_.tell(cancelled);
 }
 
 void Reload::start() {
@@ -57,8 +61,8 @@ void Reload::ended(const Read& read) {
     outcome = std::unexpected(refuse(read.error()));
   }
   auto told = std::exchange(waiters_, {});
-  if (!next_waiters_.empty()) start();
-  tell(std::move(told), outcome);
+  if (std::exchange(is_asked_again_, false)) start();
+  told.tell(outcome);
 }
 
 Error Reload::refuse(const std::vector<config::Mistake>& mistakes) {
@@ -82,10 +86,6 @@ void Reload::apply(const config::Config& read) {
   std::string message = fmt::format("takes effect at the next start: {}", joined(changes.pending, 20, ", "));
   spdlog::warn("reload: {}", message);
   seams_.warn({"reload_incomplete", std::move(message)});
-}
-
-void Reload::tell(std::vector<Waiter> waiters, const Result<void>& outcome) {
-  for (Waiter& waiter : waiters) waiter(outcome);
 }
 
 }  // namespace ggufd::model

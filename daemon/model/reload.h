@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "loop/loop.h"
 #include "loop/operation.h"
+#include "model/waiters.h"
 #include "protocol/error.h"
 #include "protocol/status_event.h"
 
@@ -28,7 +29,7 @@ struct ReloadSeams {
 class Reload {
  public:
   // `bad_config` with the first mistakes.
-  using Waiter = std::move_only_function<void(Result<void>)>;
+  using Waiter = model::Waiter<void>;
 
   // `path` is named where the file is bad. `running` belongs to the daemon, and outlives this.
   Reload(loop::Loop& loop, std::string path, config::Config& running, ReloadSeams seams);
@@ -48,15 +49,15 @@ class Reload {
   void ended(const Read& read);
   Error refuse(const std::vector<config::Mistake>& mistakes);
   void apply(const config::Config& read);
-  static void tell(std::vector<Waiter> waiters, const Result<void>& outcome);
 
   loop::Loop& loop_;
   const std::string path_;
   config::Config& running_;
   ReloadSeams seams_;
   loop::OperationPtr operation_;
-  std::vector<Waiter> waiters_;       // of the reading that is under way
-  std::vector<Waiter> next_waiters_;  // of the one after it
+  Waiters<void> waiters_;       // of the reading that is under way
+  Waiters<void> next_waiters_;  // of the one after it
+  bool is_asked_again_ = false;
 };
 
 }  // namespace ggufd::model

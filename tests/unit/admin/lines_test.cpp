@@ -1,5 +1,7 @@
 // What a client sends: lines in pieces and in heaps, bad ones, too long ones; and that its answers stand in
 // order.
+#include <algorithm>
+
 #include "admin/server.h"
 
 #include "support.h"
@@ -276,6 +278,55 @@ TEST_CASE("so many requests of one connection may wait, and no more") {
   CHECK(house.lines(*peer, 3));
   CHECK(id_of(peer->lines()[2]) == "4");
   CHECK_FALSE(error_of(peer->lines()[2]).has_value());
+}
+
+TEST_CASE("clients that together make the daemon hold too much: whoever holds most is closed, nobody else") {
+  House house;
+  auto modest = house.watch();
+  modest->send("{\"id\":\"modest\",");
+  const std::string half(max_frame_bytes - 1, 'x');
+  const std::size_t enough = Server::max_held_bytes / half.size();
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (std::size_t i = 0; i <= enough; ++i) {
+    peers.push_back(house.watch());
+    peers.back()->send(half);
+    house.turns();
+  }
+  CHECK(house.until([&] { return house.server->subscribers() == enough + 1; }));
+  const auto ended = std::ranges::count_if(peers, [](const auto& peer) {
+    peer->receive();
+    return peer->has_ended() || peer->was_reset();
+  });
+  CHECK(ended == 1);
+  modest->send("\"type\":\"ping\"}\n");
+  CHECK(house.lines(*modest, 1));
+  CHECK(id_of(modest->lines()[0]) == "modest");
+}
+
+TEST_CASE("a client's requests and their ids are what it makes the daemon hold, until they are answered") {
+  House house;
+  auto peer = house.watch();
+  const std::string id(8000, 'i');
+  for (int i = 0; i < 100; ++i) {
+    peer->ask(id, "load");
+    house.turns();
+  }
+  REQUIRE(house.handler.kept.size() == 100);
+  CHECK(house.server->held_bytes() > 100 * id.size());
+  for (auto& [request, reply] : house.handler.kept) reply(AnswerBody(answer::State{ModelState::ready}));
+  CHECK(house.lines(*peer, 100));
+  CHECK(house.server->held_bytes() == 0);
+}
+
+TEST_CASE("who has asked is seen to have gone") {
+  House house;
+  auto peer = house.watch();
+  peer->ask("1", "load");
+  house.turns();
+  REQUIRE(house.handler.kept.size() == 1);
+  CHECK_FALSE(house.handler.kept.front().second.asker().expired());
+  peer->disappear();
+  CHECK(house.until([&] { return house.handler.kept.front().second.asker().expired(); }));
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ TEST_CASE("1,024 changes behind is not lagging") {
   House house;
   auto peer = house.watch();
   house.fill();
-  for (std::size_t i = 0; i < StatusLog::kept_changes; ++i) house.log.publish("b", warning());
+  for (std::size_t i = 1; i < StatusLog::kept_changes; ++i) house.log.publish("b", warning());
   CHECK(house.lines(*peer, house.log.seq()));
   CHECK(seqs_of(peer->lines()) == range(1, house.log.seq()));
 }
@@ -110,21 +110,21 @@ TEST_CASE(
   house.log.publish("b", status::Capabilities{});
   house.log.publish("b", status::Ready{});
   auto peer = house.watch();
-  const std::uint64_t full = 3 + house.fill();
-  for (std::size_t i = 0; i <= StatusLog::kept_changes; ++i) house.log.publish("a", warning());
+  const std::uint64_t sent = 3 + house.fill() - 1;
+  for (std::size_t i = 0; i < StatusLog::kept_changes; ++i) house.log.publish("a", warning());
   for (std::uint64_t i = 0; i < 10; ++i) house.log.publish("a", downloading(i));
   const std::uint64_t last = house.log.seq();
-  CHECK(house.lines(*peer, full - 3 + 4));
+  CHECK(house.lines(*peer, sent - 3 + 4));
   house.log.publish("b", warning("live"));
-  CHECK(house.lines(*peer, full - 3 + 5));
+  CHECK(house.lines(*peer, sent - 3 + 5));
   house.turns();
   peer->receive();
   auto lines = peer->lines();
-  REQUIRE(lines.size() == full - 3 + 5);
+  REQUIRE(lines.size() == sent - 3 + 5);
   const std::vector<std::string> tail(lines.end() - 5, lines.end());
-  lines.resize(full - 3);
-  CHECK(seqs_of(lines) == range(4, full));
-  CHECK(tail[0] == encoded(StatusEvent{.status = status::Lagged{last - full}}));
+  lines.resize(sent - 3);
+  CHECK(seqs_of(lines) == range(4, sent));
+  CHECK(tail[0] == encoded(StatusEvent{.status = status::Lagged{last - sent}}));
   CHECK(kind_of(event_of(tail[1])->status) == StatusKind::capabilities);
   CHECK(event_of(tail[2])->seq == last);  // a's last progress
   CHECK(event_of(tail[3])->seq == 3);     // b's ready
@@ -164,16 +164,16 @@ TEST_CASE("an answer to one that has lagged comes before `lagged`, and none is l
   House house;
   house.log.publish("b", status::Ready{});
   auto peer = house.watch();
-  const std::uint64_t full = house.fill();
+  const std::uint64_t sent = house.fill() - 1;
   peer->ask("1", "ping");
   house.turns();
-  for (std::size_t i = 0; i <= StatusLog::kept_changes; ++i) house.log.publish("b", warning());
-  CHECK(house.lines(*peer, full + 3));
+  for (std::size_t i = 0; i < StatusLog::kept_changes; ++i) house.log.publish("b", warning());
+  CHECK(house.lines(*peer, sent + 3));
   const auto lines = peer->lines();
-  REQUIRE(lines.size() == full + 3);
-  CHECK(id_of(lines[full]) == "1");
-  CHECK(kind_of(event_of(lines[full + 1])->status) == StatusKind::lagged);
-  CHECK(kind_of(event_of(lines[full + 2])->status) == StatusKind::ready);
+  REQUIRE(lines.size() == sent + 3);
+  CHECK(id_of(lines[sent]) == "1");
+  CHECK(kind_of(event_of(lines[sent + 1])->status) == StatusKind::lagged);
+  CHECK(kind_of(event_of(lines[sent + 2])->status) == StatusKind::ready);
 }
 
 }  // namespace

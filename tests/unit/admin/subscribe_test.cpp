@@ -228,5 +228,31 @@ TEST_CASE("subscribers are those that get events") {
   CHECK(house.server->subscribers() == 2);
 }
 
+TEST_CASE("a wish for a model that there is not is refused, and changes nothing") {
+  House house;
+  auto peer = house.watch();
+  peer->ask("1", "subscribe", ",\"models\":[\"a\",\"unknown\"]");
+  CHECK(house.lines(*peer, 1));
+  CHECK(error_of(peer->lines()[0]) == ErrorCode::unknown_model);
+  CHECK(id_of(peer->lines()[0]) == "1");
+  house.log.publish("b", warning());
+  CHECK(house.lines(*peer, 2));
+}
+
+TEST_CASE("who wants some models is told only of those, also where it has lagged") {
+  House house;
+  house.log.publish("a", status::Ready{});
+  house.log.publish("b", status::Ready{});
+  auto peer = house.watch();
+  peer->ask("1", "subscribe", ",\"models\":[\"a\"],\"since\":99");
+  CHECK(house.lines(*peer, 3));
+  const auto lines = peer->lines();
+  CHECK(kind_of(event_of(lines[1])->status) == StatusKind::lagged);
+  CHECK(event_of(lines[2])->model == "a");
+  house.log.publish("a", warning("next"));
+  CHECK(house.lines(*peer, 4));
+  CHECK(event_of(peer->lines()[3])->status == warning("next"));
+}
+
 }  // namespace
 }  // namespace ggufd::admin

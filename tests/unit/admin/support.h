@@ -25,6 +25,18 @@
 
 namespace ggufd::admin::test {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool is_sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool is_sanitized = true;
+#else
+inline constexpr bool is_sanitized = false;
+#endif
+#else
+inline constexpr bool is_sanitized = false;
+#endif
+
 inline Status downloading(std::uint64_t bytes, std::string url = "https://example.org/model.gguf") {
   return status::LoadingModel{phase::Download{.downloaded_bytes = bytes, .source_url = std::move(url)}};
 }
@@ -140,6 +152,11 @@ class KeepingHandler final : public RequestHandler {
     kept.emplace_back(std::move(request), std::move(reply));
   }
 
+  std::optional<std::string> unknown_model(const std::vector<std::string>& names) const override {
+    const auto unknown = std::ranges::find(names, "unknown");
+    return unknown == names.end() ? std::nullopt : std::optional(*unknown);
+  }
+
   answer::Ping ping_answer{.version = "test", .pid = 1};
   std::vector<std::pair<Request, Reply>> kept;
   loop::PeerCredentials last_peer;
@@ -213,8 +230,8 @@ class House {
         &has);
     return has;
   }
-  // Publishes big changes, a turn each, until a write to somebody who does not read is under way: no more
-  // fits. All that is published from then on waits in the log. Returns how many there were.
+  // Publishes big changes, a turn each, until somebody who does not read waits for room. The last of them
+  // waits in the log, like all that is published from then on. Returns how many there were.
   std::size_t fill() {
     std::size_t count = 0;
     for (; !has_running_timer(); ++count) {

@@ -59,6 +59,16 @@ TEST_CASE("the process's umask does not change the folder's mode") {
   CHECK(mode_of(base / "ggufd") == 0700);
 }
 
+TEST_CASE("a folder whose socket others may connect to can be searched by them, and no more") {
+  const TemporaryFolder base;
+  REQUIRE(prepare_runtime_folder(base / "ggufd", geteuid(), FolderAccess::searched_by_all).has_value());
+  CHECK(mode_of(base / "ggufd") == 0711);
+  // And back.
+  std::ofstream(base / "ggufd/ggufd.lock") << "1";
+  check_prepared(base / "ggufd");
+  CHECK(mode_of(base / "ggufd") == 0700);
+}
+
 TEST_CASE("a folder of ours is taken again") {
   const TemporaryFolder base;
   make(base / "ggufd", 0700);

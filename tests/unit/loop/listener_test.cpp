@@ -1,5 +1,6 @@
 #include "loop/listener.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -129,13 +130,13 @@ TEST_CASE("on_connection may destroy the listener") {
 TEST_CASE("connections outlive their listener") {
   Loop loop;
   test::Connection connection(loop);
-  std::string read;
-  connection.stream->start_reading([&](std::string_view bytes) { read += bytes; }, [] {});
+  test::Listening user;
+  connection.stream->start_reading(user);
   connection.client->send("before");
-  REQUIRE(run_until(loop, [&] { return read == "before"; }));
+  REQUIRE(run_until(loop, [&] { return user.read == "before"; }));
   connection.listener.reset();
   connection.client->send(" after");
-  CHECK(run_until(loop, [&] { return read == "before after"; }));
+  CHECK(run_until(loop, [&] { return user.read == "before after"; }));
 }
 
 TEST_CASE("a path that is taken cannot be bound and is left alone") {
@@ -215,6 +216,65 @@ TEST_CASE("what cannot be probed is an error that names the path") {
   REQUIRE_FALSE(probed.has_value());
   CHECK(probed.error().code == ErrorCode::io);
   CHECK(probed.error().message.find(folder.file("file")) != std::string::npos);
+}
+
+// The lowest limit of descriptors that leaves none, until this is gone.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const int next = dup(0);
+    REQUIRE(next >= 0);
+    close(next);
+    rlimit none = before_;
+    none.rlim_cur = static_cast<rlim_t>(next);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_CASE("with no descriptor left, connections wait and are taken once there is one") {
+  Loop loop;
+  const TempFolder folder;
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::vector<Error> told;
+  const auto listener = Listener::listen(
+      loop, folder.file("socket"),
+      [&](std::unique_ptr<Stream> stream, PeerCredentials) { streams.push_back(std::move(stream)); }, {},
+      [&](const Error& error) { told.push_back(error); });
+  REQUIRE(listener.has_value());
+  Client first(folder.file("socket"));
+  Client second(folder.file("socket"));
+  {
+    const NoDescriptors none;
+    REQUIRE(run_until(loop, [&] { return !told.empty(); }));
+    CHECK(told.front().code == ErrorCode::io);
+    // Nothing spins meanwhile: the next thing that happens is the timer.
+    uv_run(loop.raw(), UV_RUN_NOWAIT);
+    CHECK(uv_backend_timeout(loop.raw()) > 0);
+  }
+  CHECK(run_until(loop, [&] { return streams.size() == 2; }));
+  CHECK(told.size() == 1);
+  first.receive();
+  CHECK_FALSE(first.has_ended);
+}
+
+TEST_CASE("a socket for one group") {
+  Loop loop;
+  const TempFolder folder;
+  const auto listener =
+      Listener::listen(loop, folder.file("socket"), [](std::unique_ptr<Stream>, PeerCredentials) {},
+                       {.mode = 0660, .group = getgid()});
+  REQUIRE(listener.has_value());
+  struct stat info{};
+  REQUIRE(lstat(folder.file("socket").c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0660);
+  CHECK(info.st_gid == getgid());
 }
 
 }  // namespace

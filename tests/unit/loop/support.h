@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -131,14 +133,16 @@ class Client {
     const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     REQUIRE(sent == static_cast<ssize_t>(bytes.size()));
   }
-  // Takes what has arrived.
-  void receive() {
+  // Takes what has arrived, at most so much of it.
+  void receive(std::size_t most_bytes = SIZE_MAX) {
     std::array<char, 64 * 1024> buffer;
     ssize_t count = 0;
-    while ((count = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0) {
+    while (most_bytes > 0 &&
+           (count = recv(fd_, buffer.data(), std::min(most_bytes, buffer.size()), MSG_DONTWAIT)) > 0) {
       received.append(buffer.data(), static_cast<std::size_t>(count));
+      most_bytes -= static_cast<std::size_t>(count);
     }
-    if (count == 0) has_ended = true;
+    if (most_bytes > 0 && count == 0) has_ended = true;
   }
   void end_sending() const { shutdown(fd_, SHUT_WR); }
   void disappear() {
@@ -150,6 +154,31 @@ class Client {
 
  private:
   int fd_;
+};
+
+// What a stream tells, kept.
+struct Listening final : StreamUser {
+  void on_bytes(std::string_view bytes) override {
+    read += bytes;
+    if (on_read) on_read();
+  }
+  void on_end() override {
+    ++ends;
+    if (on_ended) on_ended();
+  }
+  void on_room() override {
+    ++rooms;
+    if (on_writable) on_writable();
+  }
+  void on_gone() override { ++gone; }
+
+  std::string read;
+  int ends = 0;
+  int rooms = 0;
+  int gone = 0;
+  std::function<void()> on_read;
+  std::function<void()> on_ended;
+  std::function<void()> on_writable;
 };
 
 // A connected Stream and its peer.
@@ -177,8 +206,8 @@ inline std::shared_ptr<std::string> much_text() {
   return std::make_shared<std::string>(std::string(8U << 20, 'x'));
 }
 
-inline uv_buf_t piece(std::string& bytes) {
-  return uv_buf_init(bytes.data(), static_cast<unsigned>(bytes.size()));
+inline iovec piece(std::string& bytes) {
+  return {bytes.data(), bytes.size()};
 }
 
 // A pipe that a child and all its descendants inherit: its end is the end of the last of them.
