@@ -4,15 +4,15 @@
     ./dev bench fan_out --quick
     ./dev bench fan_out --subscribers 1000 --runs 5 --json
 
-Frames are a download's, as the protocol encodes them, about 330 bytes. Each way, number of subscribers and round has processes
-of its own: a server, one process that holds all the readers (epoll, large reads, no parsing), and for redis one that publishes. The
-ways take turns within a round; figures are medians of the rounds.
+Frames are a download's, as the protocol encodes them, about 330 bytes. In each round, each way has processes of its own: a
+server, one process that holds all the readers (epoll, large reads, no parsing), and for redis one that publishes. They stay open
+while the others are measured, and take turns. Figures are medians of the rounds, those of steady streams of all turns.
 
-bursts   500 frames at once, again once every reader has all of the former (a single one at 10,000 readers). A reader that is behind
-         is spared superseded progress, and a frame that is not sent costs nothing; so here loading_model and restarting take
-         turns, which makes every frame a change that nobody may miss, and 500 are less than the 1,024 that one may be behind.
+bursts   500 frames at once, again once every reader has all of the former (a single one at 10,000 readers). A reader that is
+         behind is spared superseded progress, and a frame that is not sent costs nothing; so here loading_model and restarting
+         take turns: every frame is a change that nobody may miss, and 500 are less than the 1,024 that one may be behind.
          ggufd publishes them within one turn of its loop, redis reads them from a pipelining client's socket, about 50 at a
-         time: "ggufd, 50 a turn" is ggufd at that pace.
+         time: "ggufd, 50 a turn" is ggufd at that pace. The bare loop does it in the first round only.
 steady   10 frames a second, changes too.
 progress 2,000 frames of real progress, 50 a turn, then `ready`: how many were sent to a reader on average, since the rest was
          superseded, and how long after its publication the last one had `ready`.
@@ -21,8 +21,8 @@ stuck    nine tenths of the readers without and with the last tenth, which conne
 
 frames/s  frames that readers have got, by the time from the first one's publication to the last one's reading.
 CPU       of the process that broadcasts, user and system: of redis that is redis-server without its publisher.
-p50, p99  from a frame's publication to the end of the read() that brought it, on the clock that all processes share; of redis that
-          includes the way to the server.
+p50, p99  from a frame's publication to the end of the read() that brought it, on the clock that all processes share; of redis
+          that includes the way to the server.
 memory    anonymous memory of the server (RssAnon) after the bursts, less that before the first connection, by the number of
           readers. The kernel's buffers and its own structures for sockets are not in it.
 
@@ -34,24 +34,27 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
 import resource
 import select
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import redis_server  # noqa: E402
+
 LIMIT_S = 60  # for any one thing that a process is told to do
 BURST_FRAMES, TURN_FRAMES, WARM_UP_FRAMES = 500, 50, 100
 STEADY_INTERVAL_MS = 100
-FRAMES_A_RUN = 2_000_000  # delivered in bursts, but for few readers, where there are MAX_BURSTS bursts
+STEADY_TURNS = 3  # of each way in a round
+FRAMES_A_RUN = 1_000_000  # delivered in bursts, but for few readers, where there are MAX_BURSTS bursts
 MAX_BURSTS = 40
 STUCK_FILL_FRAMES = 4000  # of 330 bytes: more than a socket's buffer holds
 MIN_READERS_FOR_MEMORY = 1000
@@ -67,11 +70,6 @@ def raise_file_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def find_redis():
-    places = [shutil.which("redis-server"), REPOSITORY / "build/tools/redis/usr/bin/redis-server"]
-    return next((str(place) for place in places if place and os.access(place, os.X_OK)), None)
 
 
 def cpu_ns(pid):
@@ -112,48 +110,12 @@ class Program:
 
     def close(self):
         self.process.stdin.close()
-        end(self.process)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
-
-
-def end(process):
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-class RedisServer:
-    """redis-server on a Unix socket of `folder`: nothing kept, no limit to what a subscriber may be behind."""
-
-    def __init__(self, binary, folder, path, max_files):
-        options = {"port": "0", "unixsocket": str(path), "save": '""', "appendonly": "no", "tcp-backlog": "4096", "dir": str(folder),
-                   "maxclients": str(max_files - 64), "client-output-buffer-limit": "pubsub 0 0 0", "daemonize": "no",
-                   "logfile": str(folder / "redis.log")}
-        lines = "".join(f"{key} {value}\n" for key, value in options.items())
-        self.process = subprocess.Popen([binary, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-        self.process.stdin.write(lines.encode())
-        self.process.stdin.close()
-        self.pid = self.process.pid
-        self.wait_until_it_listens(path, folder / "redis.log")
-
-    def wait_until_it_listens(self, path, log):
-        deadline = time.monotonic() + LIMIT_S
-        while True:
-            with socket.socket(socket.AF_UNIX) as client:
-                try:
-                    return client.connect(str(path))
-                except (FileNotFoundError, ConnectionRefusedError):
-                    if self.process.poll() is not None or time.monotonic() > deadline:
-                        self.close()
-                        told = log.read_text()[-2000:] if log.exists() else ""
-                        raise RuntimeError(f"redis-server did not start\n{told}") from None
-            time.sleep(0.005)  # there is nothing to wait on before the socket is there
-
-    def close(self):
-        self.process.terminate()
-        end(self.process)
 
 
 class Session:
@@ -193,7 +155,7 @@ class Session:
         stamps.touch()
         verb = {OURS: "serve-ggufd", LOOP: "write-loop", REDIS: "redis-publish"}[self.way]
         if self.way == REDIS:
-            server = self.opened(RedisServer(self.bench.redis, folder, path, self.bench.max_files))
+            server = self.opened(redis_server.RedisServer(self.bench.redis, folder, path, self.bench.max_files - 64))
         self.publisher = self.opened(Program(self.bench.binary, verb, path, stamps))
         self.publisher.hear()
         self.server_pid = server.pid if self.way == REDIS else self.publisher.process.pid
@@ -254,39 +216,48 @@ class Session:
 class Bench:
     def __init__(self, arguments, max_files):
         self.binary = str(pathlib.Path(arguments.bin).resolve() / "fan_out_bench")
-        self.redis = find_redis()
+        self.redis = redis_server.find()
         self.max_files = max_files
         self.runs = arguments.runs
         self.steady_s = arguments.steady_s
         self.ways = [OURS] + ([REDIS] if self.redis else []) + [LOOP]
 
     def race(self, readers):
-        """{way: {what: [figures of each round]}}"""
+        """{way: {what: [figures of each round or, of steady, of each turn]}}"""
         rows = collections.defaultdict(lambda: collections.defaultdict(list))
-        for _ in range(self.runs):
-            for way in self.ways:
-                with Session(self, way, readers) as session:
+        for number in range(self.runs):
+            with contextlib.ExitStack() as sessions:
+                ways = {way: sessions.enter_context(Session(self, way, readers)) for way in self.ways}
+                for way, session in ways.items():
                     session.warm_up()
+                    # A write a frame and reader takes long, and nothing is held against it.
+                    if way == LOOP and number > 0:
+                        continue
                     rows[way]["bursts"].append(session.bursts())
                     rows[way]["memory_bytes"].append(session.memory_bytes())
                     if way == OURS:
                         rows[OURS_PACED]["bursts"].append(session.bursts(TURN_FRAMES))
-                    rows[way]["steady"].append(session.steady(self.steady_s))
-                    if way == OURS:
-                        rows[way]["progress"].append(session.progress())
+                for _ in range(STEADY_TURNS):
+                    for way, session in ways.items():
+                        rows[way]["steady"].append(session.steady(self.steady_s))
+                rows[OURS]["progress"].append(ways[OURS].progress())
         return rows
 
     def with_stuck(self, all_readers):
         """{"without"|"with": {what: [...]}}: the same number of reading readers both times."""
         stuck = all_readers // 10
         rows = collections.defaultdict(lambda: collections.defaultdict(list))
-        for _ in range(self.runs + 2):
-            for name, number in (("without", 0), ("with", stuck)):
-                with Session(self, OURS, all_readers - stuck, number) as session:
+        for _ in range(self.runs):
+            with contextlib.ExitStack() as sessions:
+                pair = {name: sessions.enter_context(Session(self, OURS, all_readers - stuck, number))
+                        for name, number in (("without", 0), ("with", stuck))}
+                for session in pair.values():
                     for _ in range(STUCK_FILL_FRAMES // BURST_FRAMES):
                         session.publish(f"burst {BURST_FRAMES} {TURN_FRAMES}", BURST_FRAMES)
-                    rows[name]["bursts"].append(session.bursts())
-                    rows[name]["steady"].append(session.steady(self.steady_s))
+                for _ in range(STEADY_TURNS):
+                    for name, session in pair.items():
+                        rows[name]["bursts"].append(session.bursts())
+                        rows[name]["steady"].append(session.steady(self.steady_s))
         return {"readers": all_readers - stuck, "stuck": stuck, "rows": rows}
 
 
@@ -301,8 +272,8 @@ def cells(runs, keys):
 def table(readers, rows):
     """Markdown, ready for docs/benchmarks.md."""
     lines = [f"### {readers:,} subscriber{'s' if readers > 1 else ''}", "",
-             f"| median of {len(rows[OURS]['bursts'])} | bursts: million frames/s | min–max | CPU µs a frame | p50 ms | p99 ms |"
-             " steady: CPU µs a frame | p50 ms | p99 ms | KiB a subscriber |", "|---" * 10 + "|"]
+             f"| median of {len(rows[OURS]['bursts'])} rounds | bursts: million frames/s | min–max | CPU µs a frame | p50 ms |"
+             " p99 ms | steady: CPU µs a frame | p50 ms | p99 ms | KiB a subscriber |", "|---" * 10 + "|"]
     for way in (OURS, OURS_PACED, REDIS, LOOP):
         if way not in rows:
             continue
@@ -343,7 +314,8 @@ def aims(readers, rows):
 def table_of_stuck(told):
     rows = told["rows"]
     lines = [f"### {told['readers']:,} readers, and {told['stuck']:,} that are stuck", "",
-             f"| median of {len(rows['with']['steady'])} | without: p50 ms | p99 ms | with: p50 ms | p99 ms | p99 with by without |",
+             f"| median of {len(rows['with']['steady'])} turns | without: p50 ms | p99 ms | with: p50 ms | p99 ms |"
+             " p99 with by without |",
              "|---" * 6 + "|"]
     changes = {}
     for what in ("bursts", "steady"):
@@ -360,13 +332,13 @@ def main():
     parser.add_argument("--bin", required=True)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--subscribers", type=int, action="append", default=[], help="may be repeated (1, 100, 1000, 10000)")
-    parser.add_argument("--steady-s", type=float, default=4)
+    parser.add_argument("--steady-s", type=float, default=1, help="length of one way's turn; it has three in a round")
     parser.add_argument("--only", choices=("race", "stuck"))
-    parser.add_argument("--quick", action="store_true", help="one round, 1 s of steady events, not more than 1,000 subscribers")
+    parser.add_argument("--quick", action="store_true", help="one round, not more than 1,000 subscribers")
     parser.add_argument("--json", action="store_true", help="every round's figures")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.runs, arguments.steady_s = 1, 1
+        arguments.runs = 1
     sizes = arguments.subscribers or ([1, 100, 1000] if arguments.quick else [1, 100, 1000, 10_000])
     bench = Bench(arguments, raise_file_limit())
     if not bench.redis:
