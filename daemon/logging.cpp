@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <ctime>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <thread>
 
@@ -32,6 +34,29 @@ spdlog::level::level_enum spdlog_level(config::LogLevel level) {
   }
   return spdlog::level::info;
 }
+
+// What a message quotes may come from anywhere: a line stays a line, and moves no terminal's cursor.
+class PrintableMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    unsigned char before = 0;
+    for (const char c : message.payload) {
+      const auto byte = static_cast<unsigned char>(c);
+      // U+0080 to U+009F are control characters as well, and 0xC2 0x80 to 0xC2 0x9F in UTF-8.
+      const bool is_control = byte < 0x20 || byte == 0x7F || (before == 0xC2 && byte >= 0x80 && byte < 0xA0);
+      if (is_control) {
+        if (byte >= 0x80) out.resize(out.size() - 1);
+        fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+      } else {
+        out.push_back(c);
+      }
+      before = byte;
+    }
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<PrintableMessage>();
+  }
+};
 
 // {"ts":"…","level":"info","message":"…"} a line.
 class JsonFormatter final : public spdlog::formatter {
@@ -71,7 +96,9 @@ void start_logging(const config::LogConfig& config) {
   if (config.format == config::LogFormat::json) {
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
-    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-5l %v", spdlog::pattern_time_type::utc);
+    auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+    formatter->add_flag<PrintableMessage>('*').set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-5l %*");
+    logger->set_formatter(std::move(formatter));
   }
   logger->set_level(spdlog_level(config.level));
   spdlog::set_default_logger(std::move(logger));

@@ -208,7 +208,7 @@ struct PlanKv {
 struct Plan {
   std::string architecture;
   Nullable<std::string> name;
-  std::uint32_t n_ctx = 0;
+  std::uint64_t n_ctx = 0;
   std::uint32_t n_seq = 1;
   bool kv_unified = true;
   std::string kv_type_k;

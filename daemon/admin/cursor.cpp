@@ -9,7 +9,7 @@ void Gathered::clear() {
   piece_count_ = 0;
   bytes_ = 0;
   private_count_ = 0;
-  plain_from_seq_ = 0;
+  place_.reset();
 }
 
 void Gathered::add(std::string_view piece) {
@@ -67,6 +67,13 @@ void Cursor::subscribe(std::string answer, std::optional<std::uint64_t> since, F
   changes_before_replay_ = log_.changes();
 }
 
+void Cursor::fall_silent() {
+  gets_events_ = false;
+  private_ = {};
+  private_bytes_ = 0;
+  rest_ = {};
+}
+
 bool Cursor::wants(const LogEntry& entry) const {
   if (!gets_events_ || (entry.is_superseded && is_behind_)) return false;
   if (filter_ == nullptr || entry.model == nullptr) return true;
@@ -74,8 +81,11 @@ bool Cursor::wants(const LogEntry& entry) const {
   return filter_->models.empty() || filter_->models.contains(*entry.model);
 }
 
-bool Cursor::is_plain() const {
-  return gets_events_ && !is_behind_ && filter_ == nullptr && private_.empty() && rest_.bytes.empty();
+std::optional<Gathered::Place> Cursor::place() const {
+  const bool is_like_others = gets_events_ && filter_ == nullptr && private_.empty() && !rest_.is_private;
+  if (!is_like_others) return std::nullopt;
+  const char* rest = rest_.bytes.empty() ? nullptr : rest_.bytes.data();
+  return Gathered::Place{next_seq_, log_.seq(), rest, is_behind_};
 }
 
 std::string Cursor::current_state(std::optional<std::uint64_t> missed) const {
@@ -100,12 +110,16 @@ const Cursor::Private* Cursor::private_at(std::size_t index, const LogEntry* ent
 
 void Cursor::gather(Gathered& gathered) {
   catch_up_if_lagging();
-  // All who keep up are told the same: it is gathered once for them.
-  const bool is_for_all = is_plain();
-  if (is_for_all && gathered.plain_from_seq_ == next_seq_ && gathered.log_seq_ == log_.seq()) return;
-  gathered.clear();
-  if (is_for_all) gathered.plain_from_seq_ = next_seq_;
-  gathered.log_seq_ = log_.seq();
+  const auto place = this->place();
+  if (!place || gathered.place_ != place) {
+    gathered.clear();
+    gathered.place_ = place;
+    collect(gathered);
+  }
+  if (gathered.bytes() == 0) took(0, gathered);  // what it has seen or does not want is behind it
+}
+
+void Cursor::collect(Gathered& gathered) const {
   gathered.next_seq_ = next_seq_;
   gathered.changes_seen_ = changes_seen_;
   if (!rest_.bytes.empty()) gathered.add(rest_.bytes);
@@ -121,7 +135,6 @@ void Cursor::gather(Gathered& gathered) {
     gathered.next_seq_ = entry->seq + 1;
     gathered.changes_seen_ = entry->change_number;
   }
-  if (gathered.bytes() == 0) took(0, gathered);  // what it has seen or does not want is behind it
 }
 
 void Cursor::took(std::size_t bytes, const Gathered& gathered) {

@@ -26,8 +26,8 @@ struct Filter {
   bool progress = true;
 };
 
-// What one write is made of: pieces of the log and of what is for one reader. Reused from one reader to the
-// next, as those who keep up are told the same.
+// What one write is made of: pieces of the log and of what is for one reader. Used for one reader after the
+// other, since those who want everything and are equally far are told the same.
 class Gathered {
  public:
   std::span<const iovec> pieces() const { return {pieces_.data(), piece_count_}; }
@@ -35,6 +35,16 @@ class Gathered {
 
  private:
   friend class Cursor;
+
+  // All that decides what a reader is told who wants everything and is told nothing of its own.
+  struct Place {
+    std::uint64_t next_seq = 0;
+    std::uint64_t log_seq = 0;  // the log ends there
+    const char* rest = nullptr;
+    bool is_behind = false;
+
+    friend bool operator==(const Place&, const Place&) = default;
+  };
 
   static constexpr std::size_t max_pieces = 64;
   static constexpr std::size_t max_bytes = std::size_t{1} << 20;  // a socket's buffer is smaller
@@ -50,9 +60,7 @@ class Gathered {
   std::uint64_t next_seq_ = 0;
   std::uint64_t changes_seen_ = 0;
   std::size_t private_count_ = 0;
-  // What a plain reader at this place is told while the log ends there; 0: not made for one.
-  std::uint64_t plain_from_seq_ = 0;
-  std::uint64_t log_seq_ = 0;
+  std::optional<Place> place_;  // for whoever else stands there
 };
 
 class Cursor {
@@ -67,6 +75,8 @@ class Cursor {
   void subscribe(std::string answer, std::optional<std::uint64_t> since, Filter filter);
   void unsubscribe() { gets_events_ = false; }
   bool gets_events() const { return gets_events_; }
+  // Tells nothing more, and keeps nothing for it.
+  void fall_silent();
 
   // What is to be written next, events and private bytes in their order; nothing where it has all. The pieces
   // are valid until the log or the cursor changes.
@@ -90,8 +100,9 @@ class Cursor {
   };
 
   bool wants(const LogEntry& entry) const;
-  bool is_plain() const;
+  std::optional<Gathered::Place> place() const;
   void catch_up_if_lagging();
+  void collect(Gathered& gathered) const;
   std::string current_state(std::optional<std::uint64_t> missed) const;
   // What comes at this place: a private piece, an event or nothing.
   const Private* private_at(std::size_t index, const LogEntry* entry) const;

@@ -85,7 +85,7 @@ Result<PullOrder> check_pull(const request::Pull& request, const config::Config&
   if (!request.model) {
     auto source = check_by_source(request, config, environment);
     if (!source) return std::unexpected(source.error());
-    return PullOrder{"", std::move(*source)};
+    return PullOrder{std::nullopt, std::move(*source)};
   }
   if (request.source || request.sha256 || request.name) {
     return bad(request.source   ? "source"

@@ -1,6 +1,7 @@
 // The request `pull` checked, field by field.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "config/config.h"
@@ -12,8 +13,8 @@ namespace ggufd::admin {
 
 // What is to be fetched: a configured model, by its name, or a source with the name it gets in the store.
 struct PullOrder {
-  std::string model;           // empty: `source` is meant
-  config::ModelConfig source;  // pinned on first use where the request brings no digest
+  std::optional<std::string> model;  // none: `source` is meant
+  config::ModelConfig source;        // pinned on first use where the request brings no digest
 
   friend bool operator==(const PullOrder&, const PullOrder&) = default;
 };

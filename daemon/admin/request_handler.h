@@ -14,6 +14,9 @@
 
 namespace ggufd::admin {
 
+// So much is shown of a name that a client has sent.
+inline constexpr std::size_t max_shown_bytes = 64;
+
 // Where the answer to one request goes. Called once, or dropped where the client has gone.
 class Reply {
  public:

@@ -10,6 +10,7 @@
 #include "admin/pull_request.h"
 #include "config/environment.h"
 #include "model/header_look.h"
+#include "protocol/utf8.h"
 
 namespace ggufd::admin {
 namespace {
@@ -146,7 +147,7 @@ void Requests::serve(const request::Reload& request, Reply reply) {
 void Requests::serve(const request::Pull& request, Reply reply) {
   const auto order = check_pull(request, config_, config::process_environment());
   if (!order) return reply(std::unexpected(order.error()));
-  const auto model = order->model.empty() ? Result<model::Model*>(nullptr) : model_of(order->model);
+  const auto model = order->model ? model_of(order->model) : Result<model::Model*>(nullptr);
   if (!model) return reply(std::unexpected(model.error()));
   if (const auto refused = refusal()) return reply(std::unexpected(*refused));
   const bool wait = request.wait.value_or(true);
@@ -205,7 +206,8 @@ Result<model::Model*> Requests::model_of(const std::optional<std::string>& name)
   if (model != nullptr) return model;
   if (!name) return fail(ErrorCode::unknown_model, "no model is configured");
   return fail(ErrorCode::unknown_model,
-              fmt::format("no model \"{}\" is configured; `ggufctl status` lists them", name->substr(0, 64)));
+              fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
+                          utf8_prefix(*name, max_shown_bytes)));
 }
 
 }  // namespace ggufd::admin

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/utf8.h"
+
 namespace ggufd::admin {
 
 namespace {
@@ -38,7 +40,8 @@ std::string what_is_asked(const Request& request) {
       [&](const auto& body) -> std::string {
         std::optional<std::string> model;
         if constexpr (requires { body.model; }) model = body.model;
-        return model ? fmt::format("{} of {}", verb, model->substr(0, 64)) : std::string(verb);
+        return model ? fmt::format("{} of {}", verb, utf8_prefix(*model, max_shown_bytes))
+                     : std::string(verb);
       },
       request.body);
 }
@@ -178,7 +181,7 @@ void Server::subscribe(Subscriber& from, const std::string& id, const request::S
     if (const auto unknown = handler_->unknown_model(*request.models)) {
       return from.answer(id, fail(ErrorCode::unknown_model,
                                   fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
-                                              unknown->substr(0, 64))));
+                                              utf8_prefix(*unknown, max_shown_bytes))));
     }
     filter.models.insert(request.models->begin(), request.models->end());
   }

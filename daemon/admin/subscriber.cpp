@@ -84,6 +84,7 @@ void Subscriber::refuse_line() {
 // A client may end its side once it has asked, and still read (`socat`, `nc -N`).
 void Subscriber::on_end() {
   has_ended_input_ = true;
+  if (has_ended_output_) return owner_.drop_soon(*this);
   owner_.flush_soon(*this);
 }
 
@@ -138,13 +139,23 @@ void Subscriber::flush(Gathered& gathered) {
     cursor_.gather(gathered);
     if (gathered.bytes() == 0) break;
     const auto written = stream_->try_write(gathered.pieces());
-    if (!written) return owner_.drop_soon(*this);
+    if (!written) return lose_output();
     const bool is_full = *written < gathered.bytes();
     cursor_.took(*written, gathered);
     if (is_full) return wait_for_room();
   }
   finished_writing();
   count_held_bytes();
+}
+
+// Nobody reads any more. What the client said before it went is still heard: whoever writes a request and
+// closes means it.
+void Subscriber::lose_output() {
+  has_ended_output_ = true;
+  cursor_.fall_silent();
+  count_held_bytes();
+  if (has_ended_input_ || closes_when_written_) return owner_.drop_soon(*this);
+  read_on();
 }
 
 void Subscriber::wait_for_room() {

@@ -94,6 +94,7 @@ class Subscriber final : private loop::StreamUser {
   void refuse_line();
   void tell(std::string bytes);
   void count_held_bytes();
+  void lose_output();
   void wait_for_room();
   void finished_writing();
 

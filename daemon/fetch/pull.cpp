@@ -39,23 +39,27 @@ void tell_each(const Tickets& tickets, Tell tell) {
 struct Pulls::Shared : std::enable_shared_from_this<Pulls::Shared> {
   // One pull and those who wait for it.
   struct Entry {
+    std::vector<config::Source> sources;  // that the run asks
     std::unique_ptr<PullRun> run;
     std::list<Ticket*> tickets;
     std::optional<LoadPhase> phase;  // the last that was told
   };
 
-  loop::Loop& loop;
+  FetchServices& services;
   std::map<std::string, std::shared_ptr<Entry>> entries;
   std::vector<std::shared_ptr<Entry>> gone;  // have ended or been left this very turn
 
-  explicit Shared(loop::Loop& its_loop) : loop(its_loop) {}
+  explicit Shared(FetchServices& its_services) : services(its_services) {}
 
+  // Joins the run of that key, or begins one with the request of the ticket.
+  void join(const std::string& key, Ticket& ticket);
+  std::shared_ptr<Entry> begin(const std::string& key, PullRequest request);
   void end(const std::string& key, const Entry& entry, const Result<Pulled>& result);
   void leave(const std::string& key, Ticket& ticket);
   // A run may be calling just now: it is destroyed when the turn ends, or with the Pulls.
   void let_go(std::shared_ptr<Entry> entry) {
     gone.push_back(std::move(entry));
-    loop.at_end_of_turn([weak = weak_from_this()] {
+    services.loop.at_end_of_turn([weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->gone.clear();
     });
   }
@@ -63,12 +67,15 @@ struct Pulls::Shared : std::enable_shared_from_this<Pulls::Shared> {
 
 class Pulls::Ticket final : public loop::Operation {
  public:
-  Ticket(std::shared_ptr<Shared> shared, std::string key, PullCallbacks callbacks)
-      : shared_(std::move(shared)), key_(std::move(key)), callbacks_(std::move(callbacks)) {}
+  Ticket(std::shared_ptr<Shared> shared, std::string key, PullRequest request, PullCallbacks callbacks)
+      : shared_(std::move(shared)),
+        key_(std::move(key)),
+        request_(std::move(request)),
+        callbacks_(std::move(callbacks)) {}
   ~Ticket() override { leave(); }
 
   void cancel() override {
-    shared_->loop.at_end_of_turn([this, alive = std::weak_ptr<int>(alive_)] {
+    shared_->services.loop.at_end_of_turn([this, alive = std::weak_ptr<int>(alive_)] {
       if (alive.expired()) return;
       leave();
       end(fail(ErrorCode::cancelled, "the download was cancelled"));
@@ -87,6 +94,7 @@ class Pulls::Ticket final : public loop::Operation {
     if (auto on_done = std::exchange(callbacks_.on_done, nullptr)) on_done(std::move(result));
   }
   std::weak_ptr<int> alive() const { return alive_; }
+  const PullRequest& request() const { return request_; }
 
  private:
   void leave() {
@@ -95,6 +103,7 @@ class Pulls::Ticket final : public loop::Operation {
 
   std::shared_ptr<Shared> shared_;
   std::string key_;
+  PullRequest request_;
   PullCallbacks callbacks_;
   bool has_left_ = false;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
@@ -108,7 +117,19 @@ void Pulls::Shared::end(const std::string& key, const Entry& ended, const Result
   const std::shared_ptr<Entry> entry = std::move(found->second);
   entries.erase(found);
   let_go(entry);
-  tell_each(std::exchange(entry->tickets, {}), [&](Ticket& ticket) { ticket.end(result); });
+  tell_each(std::exchange(entry->tickets, {}), [&](Ticket& ticket) {
+    const bool has_other_sources = ticket.request().sources != entry->sources;
+    if (result || !has_other_sources) return ticket.end(result);
+    // Somebody else's source has failed, not the one that this was asked to come from.
+    const std::weak_ptr<int> alive = ticket.alive();
+    ticket.warn(
+        "download_restarted",
+        fmt::format(
+            "the download of the same bytes that this one had joined has failed ({}); they are asked for "
+            "at {} now",
+            result.error().message, config::to_string(ticket.request().sources.front())));
+    if (!alive.expired()) join(key, ticket);
+  });
 }
 
 // Nobody is left: what has arrived is kept, and the run ends. Not from inside one of its own callbacks.
@@ -124,8 +145,45 @@ void Pulls::Shared::leave(const std::string& key, Ticket& ticket) {
   entries.erase(found);
 }
 
-Pulls::Pulls(FetchServices& services)
-    : services_(services), shared_(std::make_shared<Shared>(services.loop)) {}
+std::shared_ptr<Pulls::Shared::Entry> Pulls::Shared::begin(const std::string& key, PullRequest request) {
+  auto entry = std::make_shared<Entry>();
+  entry->sources = request.sources;
+  // The entry outlives its run; what the run tells goes to those who wait then.
+  Entry& each = *entry;
+  entry->run = std::make_unique<PullRun>(
+      services, std::move(request),
+      PullCallbacks{.on_phase =
+                        [&each](const LoadPhase& phase) {
+                          each.phase = phase;
+                          tell_each(each.tickets, [&](const Ticket& waiter) { waiter.phase(phase); });
+                        },
+                    .on_warning =
+                        [&each](const std::string& code, const std::string& message) {
+                          tell_each(each.tickets, [&](const Ticket& waiter) { waiter.warn(code, message); });
+                        },
+                    .on_done =
+                        [shared = weak_from_this(), key, &each](const Result<Pulled>& result) {
+                          if (const auto all = shared.lock()) all->end(key, each, result);
+                        }});
+  return entry;
+}
+
+void Pulls::Shared::join(const std::string& key, Ticket& ticket) {
+  std::shared_ptr<Entry>& entry = entries[key];
+  if (!entry) {
+    entry = begin(key, ticket.request());
+  } else if (entry->phase) {
+    // Who comes later sees at once how far it is then.
+    services.loop.at_end_of_turn(
+        [waiter = &ticket, alive = ticket.alive(), joined = std::weak_ptr<Entry>(entry)] {
+          const auto still = joined.lock();
+          if (!alive.expired() && still) waiter->phase(*still->phase);
+        });
+  }
+  entry->tickets.push_back(&ticket);
+}
+
+Pulls::Pulls(FetchServices& services) : shared_(std::make_shared<Shared>(services)) {}
 
 Pulls::~Pulls() {
   shared_->entries.clear();
@@ -134,37 +192,8 @@ Pulls::~Pulls() {
 
 loop::OperationPtr Pulls::join(PullRequest request, PullCallbacks callbacks) {
   const std::string key = key_of(request);
-  auto ticket = std::make_unique<Ticket>(shared_, key, std::move(callbacks));
-  std::shared_ptr<Shared::Entry>& entry = shared_->entries[key];
-  if (!entry) {
-    entry = std::make_shared<Shared::Entry>();
-    // The entry outlives its run; what the run tells goes to those who wait then.
-    Shared::Entry& each = *entry;
-    entry->run = std::make_unique<PullRun>(
-        services_, std::move(request),
-        PullCallbacks{
-            .on_phase =
-                [&each](const LoadPhase& phase) {
-                  each.phase = phase;
-                  tell_each(each.tickets, [&](const Ticket& waiter) { waiter.phase(phase); });
-                },
-            .on_warning =
-                [&each](const std::string& code, const std::string& message) {
-                  tell_each(each.tickets, [&](const Ticket& waiter) { waiter.warn(code, message); });
-                },
-            .on_done =
-                [shared = std::weak_ptr<Shared>(shared_), key, &each](const Result<Pulled>& result) {
-                  if (const auto all = shared.lock()) all->end(key, each, result);
-                }});
-  } else if (entry->phase) {
-    // Who comes later sees at once how far it is then.
-    services_.loop.at_end_of_turn(
-        [waiter = ticket.get(), alive = ticket->alive(), joined = std::weak_ptr<Shared::Entry>(entry)] {
-          const auto still = joined.lock();
-          if (!alive.expired() && still) waiter->phase(*still->phase);
-        });
-  }
-  entry->tickets.push_back(ticket.get());
+  auto ticket = std::make_unique<Ticket>(shared_, key, std::move(request), std::move(callbacks));
+  shared_->join(key, *ticket);
   return ticket;
 }
 

@@ -62,7 +62,8 @@ struct PullCallbacks {
   std::move_only_function<void(Result<Pulled>)> on_done;
 };
 
-// All pulls of the process. Whoever asks for bytes that are being fetched already joins that pull.
+// All pulls of the process. Whoever asks for bytes that are being fetched already joins that pull; where it
+// fails, those who named other sources ask those.
 class Pulls {
  public:
   explicit Pulls(FetchServices& services);
@@ -78,7 +79,6 @@ class Pulls {
   struct Shared;
   class Ticket;
 
-  FetchServices& services_;
   std::shared_ptr<Shared> shared_;
 };
 

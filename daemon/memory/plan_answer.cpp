@@ -51,7 +51,7 @@ Result<answer::Plan> plan_answer(const gguf::MemoryPlanner& planner, const gguf:
   const Need need = need_of(*plan);
   answer::Plan answer{.architecture = planner.architecture(),
                       .name = {},
-                      .n_ctx = static_cast<std::uint32_t>(plan->n_ctx),
+                      .n_ctx = plan->n_ctx,
                       .n_seq = settings.n_seq,
                       .kv_unified = settings.kv_unified,
                       .kv_type_k = settings.type_k,

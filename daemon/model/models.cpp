@@ -6,11 +6,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/utf8.h"
+
 namespace ggufd::model {
 
+namespace {
+
+// Of a source that a client has sent, so much is logged.
+constexpr std::size_t max_logged_bytes = 512;
+
+}  // namespace
+
 struct Models::SourcePull {
-  std::string name;
-  Model::BlobWaiter waiter;
+  config::ModelConfig source;
+  Waiters<answer::Blob> waiters = {};
   std::unique_ptr<PullJob> job = nullptr;
 };
 
@@ -55,16 +64,19 @@ void Models::unload_all(std::function<void()> on_done) {
 }
 
 void Models::pull(const config::ModelConfig& source, Model::BlobWaiter waiter) {
+  const auto same =
+      std::ranges::find_if(source_pulls_, [&](const auto& entry) { return entry.second->source == source; });
+  if (same != source_pulls_.end()) return same->second->waiters.add(std::move(waiter));
   if (source_pulls_.size() >= max_source_pulls) {
     return waiter(
         fail(ErrorCode::busy, fmt::format("{} sources are being pulled; ask again when one of them is here",
                                           source_pulls_.size())));
   }
   const std::uint64_t number = next_source_pull_++;
-  SourcePull& pull =
-      *source_pulls_.emplace(number, std::make_unique<SourcePull>(source.name, std::move(waiter)))
-           .first->second;
-  spdlog::info("pulling {} as {}", config::to_string(source.sources.front()), source.name);
+  SourcePull& pull = *source_pulls_.emplace(number, std::make_unique<SourcePull>(source)).first->second;
+  pull.waiters.add(std::move(waiter));
+  spdlog::info("pulling {} as {}", utf8_prefix(config::to_string(source.sources.front()), max_logged_bytes),
+               source.name);
   pull.job = std::make_unique<PullJob>(
       services_, source, PullJob::Name::new_one,
       PullJobCallbacks{
@@ -80,11 +92,12 @@ void Models::source_pull_ended(std::uint64_t number, const Result<answer::Blob>&
   auto ended = source_pulls_.extract(number);
   SourcePull& pull = *ended.mapped();
   if (result) {
-    spdlog::info("{}: pulled, {} bytes at {}", pull.name, result->bytes, result->path);
+    spdlog::info("{}: pulled, {} bytes at {}", pull.source.name, result->bytes, result->path);
   } else {
-    spdlog::warn("{}: not pulled: {}: {}", pull.name, name_of(result.error().code), result.error().message);
+    spdlog::warn("{}: not pulled: {}: {}", pull.source.name, name_of(result.error().code),
+                 result.error().message);
   }
-  pull.waiter(result);
+  pull.waiters.tell(result);
   // The job is calling: it is destroyed when the turn ends, not under its own feet.
   services_.loop.at_end_of_turn([ended = std::move(ended.mapped())] {});
   if (source_pulls_.empty()) stopping_.reset();

@@ -37,7 +37,7 @@ class Models final : public Evictor {
   // Pulls of sources at a time that no configured model has; one more is `busy`.
   static constexpr std::size_t max_source_pulls = 64;
   // Fetches a source into the store under a name that is none of the configured models'. It publishes
-  // nothing: only the waiter is told.
+  // nothing: only the waiter is told. Who asks for what is being fetched already waits for that.
   void pull(const config::ModelConfig& source, Model::BlobWaiter waiter);
 
   // A mapping of one of them has failed.

@@ -8,13 +8,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,8 +32,10 @@ namespace {
 using namespace ggufd;
 using namespace ggufd::admin;
 
-void require(bool condition) {
-  if (!condition) std::abort();
+void require(bool condition, std::source_location where = std::source_location::current()) {
+  if (condition) return;
+  std::fprintf(stderr, "line %u does not hold\n", where.line());
+  std::abort();
 }
 
 class Folder {
@@ -170,9 +175,9 @@ class Scene {
         handler_.answer_all();
         break;
     }
-    turn();
-    while (observer_->receive(SIZE_MAX)) {
-    }
+    // The observer has everything before the next step: it is never behind but within one.
+    do turn();
+    while (observer_->receive(SIZE_MAX));
   }
 
   // Everybody reads all that there is.
@@ -205,7 +210,7 @@ class Scene {
   }
   void publish(std::string_view what) {
     const std::string model = what.size() % 2 == 0 ? "a" : "b";
-    const std::size_t count = what.starts_with('*') ? 200 : 1;
+    const std::size_t count = what.starts_with('*') ? 40 : 1;
     for (std::size_t i = 0; i < count; ++i) {
       switch (what.size() % 5) {
         case 0:

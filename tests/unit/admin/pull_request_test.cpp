@@ -38,7 +38,7 @@ TEST_CASE("pull: a model by its name") {
 TEST_CASE("pull: a source with a name, pinned by its digest or on first use") {
   const auto pinned = check({.source = "https://h/x.gguf", .sha256 = std::string(64, 'A'), .name = "x"});
   REQUIRE(pinned);
-  CHECK(pinned->model.empty());
+  CHECK_FALSE(pinned->model.has_value());
   CHECK(pinned->source.name == "x");
   CHECK(pinned->source.sha256 == std::vector{digest});
   CHECK(pinned->source.pin == config::Pin::required);

@@ -118,6 +118,29 @@ TEST_CASE("who leaves and comes back in the same turn gets the file") {
   }
 }
 
+TEST_CASE("who has joined a download that fails, and names another source, gets the file from there") {
+  const std::string file = some_bytes(3 * segment_bytes);
+  FileServer bad("");
+  bad.set_bend([](HttpServer::Exchange& exchange, const Request&) {
+    exchange.send(answer("", "404 Not Found"));
+    return true;
+  });
+  FileServer good(file);
+  Pulling pulling;
+  Caller first;
+  Caller second;
+  Caller third;
+  pulling.join(first, {bad.url()}, digest_of(file));
+  pulling.join(second, {good.url()}, digest_of(file));
+  pulling.join(third, {bad.url()}, digest_of(file));
+  pulling.check_is(second, file);
+  CHECK(first.error() == ErrorCode::http_status);
+  CHECK(third.error() == ErrorCode::http_status);
+  CHECK(bad.requests().size() == 1);
+  REQUIRE_FALSE(second.warnings.empty());
+  CHECK(second.warnings.front().first == "download_restarted");
+}
+
 TEST_CASE("a caller may be destroyed by its end, and may ask again there") {
   const std::string file = some_bytes(1000);
   FileServer server(file);
