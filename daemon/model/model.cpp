@@ -3,19 +3,21 @@
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "config/places.h"
 #include "model/plan_job.h"
 
 namespace ggufd::model {
-
 Model::Model(Services& services, config::ModelConfig config, bool is_default)
     : services_(services),
       config_(std::move(config)),
       is_default_(is_default),
       progress_(services.loop, [this](const LoadPhase& phase) { publish(status::LoadingModel{phase}); }),
       idle_(services.loop, [this] { unload_if_idle(); }),
+      retry_(services.loop, [this] { begin_load(Event::retry_due); }),
       size_bytes_(config_.size_bytes) {
   if (config_.sha256.size() == 1) digest_ = store::Digest::parse(config_.sha256.front());
 }
@@ -23,29 +25,25 @@ Model::Model(Services& services, config::ModelConfig config, bool is_default)
 // --- Loading
 
 void Model::load(Waiter waiter) {
-  switch (state_) {
-    case ModelState::ready:
-      return waiter(state_);
-    case ModelState::unloading:
-      return waiter(fail(ErrorCode::busy, fmt::format("{} is being unloaded; ask again when it is", name())));
-    case ModelState::loading:
-    case ModelState::warming_up:
-      load_waiters_.add(std::move(waiter));
-      return;
-    case ModelState::uninitialized:
-    case ModelState::error:
-      load_waiters_.add(std::move(waiter));
-      return start_load();
+  const Action action = transition(state_, Event::load).action;
+  if (action == Action::nothing) return waiter(state_);
+  if (action == Action::refuse_busy) {
+    return waiter(fail(ErrorCode::busy, fmt::format("{} is being unloaded; ask again when it is", name())));
   }
+  load_waiters_.add(std::move(waiter));
+  if (action != Action::begin_load) return;
+  retry_after_ms_ = 0;
+  begin_load(Event::load);
 }
 
-void Model::start_load() {
+void Model::begin_load(Event event) {
+  retry_.stop();
   load_began_ms_ = services_.loop.now_ms();
   // From here on the load tells what a pull of the same bytes has told so far.
   if (std::exchange(is_pull_told_, false)) progress_.drop();
   failure_.reset();
   warning_.reset();
-  enter(ModelState::loading);
+  enter(event);
   bring_up_ = std::make_unique<BringUp>(
       services_, config_,
       BringUpCallbacks{// A load that is being cancelled has nothing more to tell.
@@ -68,26 +66,27 @@ void Model::start_load() {
 void Model::load_ended(Result<LoadedModel> result) {
   // The bring-up is calling: it is destroyed when the turn ends, not under its own feet.
   services_.loop.at_end_of_turn([ended = std::shared_ptr<BringUp>(std::move(bring_up_))] {});
-  const bool is_unwanted = state_ == ModelState::unloading;
-  if (!is_unwanted) progress_.end();
-  if (result && !is_unwanted) return loaded(std::move(*result));
-  if (result) {
-    loaded_ = std::move(*result);
-    return release();
-  }
-  if (is_unwanted) return released();
-  failed(result.error());
+  const Event event = result ? Event::loaded : Event::failed;
+  const Action action = transition(state_, event).action;
+  if (state_ != ModelState::unloading) progress_.end();
+  if (action == Action::become_ready) return loaded(std::move(*result));
+  if (action == Action::fail) return failed(event, result.error());
+  // It was to be ended meanwhile.
+  if (action == Action::finish_unload) return released(event);
+  loaded_ = std::move(*result);
+  release();
 }
 
 void Model::loaded(LoadedModel loaded) {
   loaded_ = std::move(loaded);
   auto published = engine::PublishedSocket::publish(loaded_->engine->socket_path(), public_sockets());
-  if (!published) return fail_while_ready(published.error());
+  if (!published) return break_down(Event::failed, published.error());
   published_ = std::move(*published);
   ++load_count_;
   load_ms_ = services_.loop.now_ms() - load_began_ms_;
   warm_up_ms_ = loaded_->warm_up_ms;
-  enter(ModelState::ready);
+  retry_after_ms_ = 0;
+  enter(Event::loaded);
   publish(loaded_->engine->capabilities());
   publish(status::Ready{*load_ms_, warm_up_ms_, public_sockets().front()});
   ready_since_ms_ = services_.loop.now_ms();
@@ -96,13 +95,23 @@ void Model::loaded(LoadedModel loaded) {
   load_waiters_.tell(state_);
 }
 
-void Model::failed(const Error& error) {
+void Model::failed(Event event, const Error& error) {
   failure_ = {.code = error.code, .message = error.message};
   if (last_status_ == StatusKind::loading_model) failure_->phase = last_phase_;
-  enter(ModelState::error);
+  enter(event);
   spdlog::error("{}: {}: {}", name(), name_of(error.code), error.message);
+  // A pull is nobody's wish to load.
+  if (event != Event::pull_failed) retry_if_it_passes();
   publish(*failure_);
   load_waiters_.tell(std::unexpected(error));
+}
+
+void Model::retry_if_it_passes() {
+  const bool passes = failure_->code == ErrorCode::network || failure_->code == ErrorCode::disk_full;
+  if (!passes || is_stopping_) return;
+  retry_after_ms_ = std::clamp(2 * retry_after_ms_, services_.retry.first_ms, services_.retry.last_ms);
+  failure_->retry_in_ms = retry_after_ms_;
+  retry_.start_once(retry_after_ms_);
 }
 
 // --- Unloading
@@ -114,23 +123,24 @@ void Model::unload(UnloadReason reason, Waiter waiter) {
     is_stopping_ = true;
     if (verify_) verify_->cancel();
   }
-  switch (state_) {
-    case ModelState::unloading:
-      return;
-    case ModelState::error:
+  const Action action = transition(state_, Event::unload).action;
+  switch (action) {
+    case Action::nothing:
+      return tell_unloaded();
+    case Action::forget_error:
+      retry_.stop();
       failure_.reset();
-      enter(ModelState::uninitialized);
+      enter(Event::unload);
       if (!is_pull_told_) publish(status::Unloaded{reason});  // else the pull's end says it
       return tell_unloaded();
-    case ModelState::uninitialized:
-      return tell_unloaded();
-    case ModelState::loading:
-    case ModelState::warming_up:
+    case Action::cancel_load:
       start_unload(reason == UnloadReason::request ? UnloadReason::cancelled : reason);
       return bring_up_->cancel();
-    case ModelState::ready:
+    case Action::give_back:
       start_unload(reason);
       return release();
+    default:
+      assert(action == Action::join);
   }
 }
 
@@ -148,7 +158,7 @@ void Model::start_unload(UnloadReason reason) {
   stop_watching();
   unload_reason_ = reason;
   progress_.drop();
-  enter(ModelState::unloading);
+  enter(Event::unload);
   publish(status::Unloading{reason});
   load_waiters_.tell(fail(ErrorCode::cancelled, fmt::format("the load of {} was cancelled", name())));
 }
@@ -157,12 +167,12 @@ void Model::release() {
   releasing_ =
       give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache, [this] {
         releasing_.reset();
-        released();
+        released(Event::given_back);
       });
 }
 
-void Model::released() {
-  enter(ModelState::uninitialized);
+void Model::released(Event event) {
+  enter(event);
   publish(status::Unloaded{unload_reason_});
   tell_unloaded();
 }
@@ -187,7 +197,7 @@ ModelView Model::view() const {
           .phase = state_ == ModelState::loading ? progress_.phase() : std::nullopt,
           .error = failure_ ? std::optional(failure_->message) : std::nullopt,
           .warning = warning_,
-          .gave_up = state_ == ModelState::error};
+          .gave_up = state_ == ModelState::error && !retry_.is_running()};
 }
 
 answer::ModelStatus Model::status() const {
@@ -229,9 +239,11 @@ void Model::warn(std::string code, std::string message) {
   publish(status::Warning{std::move(code), std::move(message)});
 }
 
-void Model::enter(ModelState state) {
-  spdlog::info("{}: {} -> {}", name(), name_of(state_), name_of(state));
-  state_ = state;
+void Model::enter(Event event) {
+  const Transition step = transition(state_, event);
+  assert(step.action != Action::impossible);
+  spdlog::info("{}: {} -> {}", name(), name_of(state_), name_of(step.to));
+  state_ = step.to;
   since_ = Timestamp::now();
 }
 

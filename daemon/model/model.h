@@ -18,6 +18,7 @@
 #include "model/progress_throttle.h"
 #include "model/pull_job.h"
 #include "model/services.h"
+#include "model/state_table.h"
 #include "model/verify_job.h"
 #include "model/waiters.h"
 #include "protocol/answer.h"
@@ -25,8 +26,8 @@
 
 namespace ggufd::model {
 
-// uninitialized -> loading -> warming_up -> ready -> unloading -> uninitialized, and error from any of them.
-// Nothing but this class changes a model's state, and every change is published and logged here.
+// What each event does in each state is a table (model/state_table.h). Nothing but this class changes a
+// model's state, and every change is published and logged here.
 class Model {
  public:
   // Told once: the state that was asked for is reached, or why it will not be.
@@ -78,14 +79,15 @@ class Model {
   answer::ModelStatus status() const;
 
  private:
-  void start_load();
+  void begin_load(Event event);
   void loaded(LoadedModel loaded);
-  void failed(const Error& error);
+  void failed(Event event, const Error& error);
+  void retry_if_it_passes();
   void load_ended(Result<LoadedModel> result);
   void start_unload(UnloadReason reason);
   void release();
-  void released();
-  void fail_while_ready(const Error& error);
+  void released(Event event);
+  void break_down(Event event, const Error& error);
 
   void watch_mapped_files();
   void stop_watching();
@@ -102,7 +104,7 @@ class Model {
 
   void publish(Status status);
   void warn(std::string code, std::string message);
-  void enter(ModelState state);
+  void enter(Event event);
   std::vector<std::string> public_sockets() const;
 
   Services& services_;
@@ -118,6 +120,8 @@ class Model {
   loop::OperationPtr releasing_;
   loop::Timer idle_;  // idle_unload_s, while ready
   std::uint64_t ready_since_ms_ = 0;
+  loop::Timer retry_;                                      // of an error that passes
+  std::uint64_t retry_after_ms_ = 0;                       // of the last one in a row
   std::vector<std::unique_ptr<loop::FileWatch>> watches_;  // of the mapped files, while ready
   loop::OperationPtr checking_;                            // of these
   bool has_to_check_again_ = false;

@@ -68,7 +68,7 @@ void Model::end_told_pull(const Result<answer::Blob>& result) {
     progress_.drop();
   } else {
     progress_.end();
-    if (!result) return failed(result.error());
+    if (!result) return failed(Event::pull_failed, result.error());
   }
   if (state_ == ModelState::error) return publish(*failure_);
   const UnloadReason otherwise = is_cancelled ? UnloadReason::cancelled : UnloadReason::request;
@@ -76,8 +76,15 @@ void Model::end_told_pull(const Result<answer::Blob>& result) {
 }
 
 void Model::cancel(Waiter waiter) {
-  const bool is_loading = state_ == ModelState::loading || state_ == ModelState::warming_up;
-  if (is_loading || state_ == ModelState::unloading) return unload(UnloadReason::request, std::move(waiter));
+  const Action action = transition(state_, Event::cancel).action;
+  if (action == Action::cancel_load || action == Action::join) {
+    return unload(UnloadReason::request, std::move(waiter));
+  }
+  if (action == Action::stop_retrying && retry_.is_running()) {
+    retry_.stop();
+    failure_->retry_in_ms.reset();
+    publish(*failure_);
+  }
   cancel_pull(UnloadReason::request);
   if (!pull_) return waiter(state_);
   cancel_waiters_.add(std::move(waiter));

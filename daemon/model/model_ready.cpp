@@ -99,7 +99,7 @@ void Model::check_mapped_files() {
 }
 
 void Model::mapped_files_checked(const Result<bool>& are_unchanged) {
-  if (!are_unchanged) return fail_while_ready(are_unchanged.error());
+  if (!are_unchanged) return break_down(Event::lost, are_unchanged.error());
   if (!*are_unchanged && !std::exchange(has_told_change_, true)) {
     warn("file_changed",
          fmt::format("{} was written to while it is loaded: what is in memory may not be what was "
@@ -109,13 +109,13 @@ void Model::mapped_files_checked(const Result<bool>& are_unchanged) {
   if (std::exchange(has_to_check_again_, false)) check_mapped_files();
 }
 
-void Model::fail_while_ready(const Error& error) {
+void Model::break_down(Event event, const Error& error) {
   published_.unpublish();
   stop_watching();
   // The memory is given back while the model is in error already; a load that comes meanwhile waits for it.
   releasing_ = give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache,
                          [this] { releasing_.reset(); });
-  failed(error);
+  failed(event, error);
 }
 
 }  // namespace ggufd::model

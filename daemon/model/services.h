@@ -1,6 +1,7 @@
 // What all models of a daemon share. Owned by the daemon, outlives every model.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "config/config.h"
@@ -12,6 +13,13 @@
 
 namespace ggufd::model {
 
+// When a load is tried again by itself whose error passes (a network that is down, a disk that is full):
+// after the first time, doubling to the last.
+struct RetryTimes {
+  std::uint64_t first_ms = 30'000;
+  std::uint64_t last_ms = 600'000;
+};
+
 struct Services {
   loop::Loop& loop;
   fetch::Pulls& pulls;
@@ -20,6 +28,7 @@ struct Services {
   std::string runtime_folder;
   EventSink& events;
   Admission& memory;
+  RetryTimes retry = {};
 };
 
 }  // namespace ggufd::model
