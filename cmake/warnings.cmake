@@ -4,6 +4,6 @@ target_compile_options(ggufd_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconve
                        # Designated initialisers leave out what has a default.
                        -Wno-missing-field-initializers)
 # Files that are compiled together seem to shadow each other's names; every other build has the warning.
-if(NOT GGUFD_FAST_BUILD)
+if(NOT GGUFD_FAST_BUILD AND NOT GGUFD_UNITY_BUILD)
   target_compile_options(ggufd_warnings INTERFACE -Wshadow)
 endif()
