@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "daemon.h"
+#include "engine/launcher.h"
 #include "logging.h"
 
 namespace {
@@ -129,6 +130,7 @@ int run(const CommandLine& command_line) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto exit_code = ggufd::engine::launch_if_asked(argc, argv)) return *exit_code;
   CommandLine command_line;
   try {
     if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;

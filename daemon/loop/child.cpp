@@ -1,11 +1,15 @@
 #include "loop/child.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "loop/timer.h"
@@ -21,9 +25,36 @@ std::vector<char*> c_strings(std::vector<std::string>& strings) {
   return pointers;
 }
 
-class Child final : public Operation {
+// The pipe of ChildOptions::has_lifeline. The child's end is open in this process only while it is started.
+class Lifeline {
  public:
-  Child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks)
+  Lifeline() = default;
+  Lifeline(const Lifeline&) = delete;
+  Lifeline& operator=(const Lifeline&) = delete;
+  ~Lifeline() {
+    cut();
+    given_to_child();
+  }
+
+  Result<void> open() {
+    if (pipe2(ends_.data(), O_CLOEXEC) == 0) return {};
+    return std::unexpected(system_error("making a pipe for a child", errno, ErrorCode::engine_failed));
+  }
+  int child_end() const { return ends_[0]; }
+  void given_to_child() { close_end(ends_[0]); }
+  void cut() { close_end(ends_[1]); }
+
+ private:
+  static void close_end(int& end) {
+    if (end >= 0) close(std::exchange(end, -1));
+  }
+
+  std::array<int, 2> ends_{-1, -1};
+};
+
+class RunningChild final : public Child {
+ public:
+  RunningChild(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks)
       : loop_(loop),
         stop_grace_ms_(options.stop_grace_ms),
         callbacks_(std::move(callbacks)),
@@ -34,24 +65,55 @@ class Child final : public Operation {
     }
   }
 
-  ~Child() override {
+  ~RunningChild() override {
     signal_group(SIGKILL);
+    lifeline_.cut();
     // libuv reaps only processes whose handle is open: this one closes itself when the process has ended.
     if (group_ != 0) process_.release()->data = nullptr;
   }
 
   Result<void> start(const ChildOptions& options) {
-    std::vector<std::string> arguments = options.arguments;
-    arguments.insert(arguments.begin(), options.program);
-    std::vector<std::string> environment = options.environment;
-    std::vector<char*> argv = c_strings(arguments);
-    std::vector<char*> envp = c_strings(environment);
-    std::array<uv_stdio_container_t, 3> stdio{};
+    if (options.has_lifeline) {
+      if (auto opened = lifeline_.open(); !opened) return opened;
+    }
+    std::vector<uv_stdio_container_t> stdio = descriptors_of_child(options);
+    if (auto spawned = spawn(options, stdio); !spawned) return spawned;
+    lifeline_.given_to_child();
+    for (auto& output : outputs_) read_output(output.get());
+    return {};
+  }
+
+  pid_t pid() const override { return pid_; }
+
+  void cancel() override {
+    if (group_ == 0 || grace_.is_running()) return;
+    signal_group(SIGTERM);
+    grace_.start_once(stop_grace_ms_);
+  }
+
+ private:
+  std::vector<uv_stdio_container_t> descriptors_of_child(const ChildOptions& options) const {
+    std::vector<uv_stdio_container_t> stdio(1 + outputs_.size());
     stdio[0].flags = UV_IGNORE;
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       stdio[i + 1].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
       stdio[i + 1].data.stream = reinterpret_cast<uv_stream_t*>(outputs_[i].get());
     }
+    const auto inherit = [&stdio](int descriptor) {
+      stdio.emplace_back().flags = UV_INHERIT_FD;
+      stdio.back().data.fd = descriptor;
+    };
+    for (const int descriptor : options.descriptors) inherit(descriptor);
+    if (options.has_lifeline) inherit(lifeline_.child_end());
+    return stdio;
+  }
+
+  Result<void> spawn(const ChildOptions& options, std::span<uv_stdio_container_t> stdio) {
+    std::vector<std::string> arguments = options.arguments;
+    arguments.insert(arguments.begin(), options.program);
+    std::vector<std::string> environment = options.environment;
+    std::vector<char*> argv = c_strings(arguments);
+    std::vector<char*> envp = c_strings(environment);
     uv_process_options_t uv{};
     uv.file = options.program.c_str();
     uv.args = argv.data();
@@ -64,7 +126,7 @@ class Child final : public Operation {
         HandlePtr<uv_process_t> ownerless(process);
         return;
       }
-      static_cast<Child*>(process->data)->exited({code, signal_number});
+      static_cast<RunningChild*>(process->data)->exited({code, signal_number});
     };
     auto process = std::make_unique<uv_process_t>();
     process->data = this;
@@ -75,18 +137,11 @@ class Child final : public Operation {
       return std::unexpected(
           uv_error(fmt::format("starting {}", options.program), status, ErrorCode::engine_failed));
     }
-    group_ = process_->pid;
-    for (auto& output : outputs_) read_output(output.get());
+    pid_ = process_->pid;
+    group_ = pid_;
     return {};
   }
 
-  void cancel() override {
-    if (group_ == 0 || grace_.is_running()) return;
-    signal_group(SIGTERM);
-    grace_.start_once(stop_grace_ms_);
-  }
-
- private:
   void read_output(uv_pipe_t* pipe) {
     ++open_outputs_;
     uv_read_start(
@@ -97,7 +152,7 @@ class Child final : public Operation {
           *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(shared.size()));
         },
         [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
-          auto& child = *static_cast<Child*>(stream->data);
+          auto& child = *static_cast<RunningChild*>(stream->data);
           if (count > 0 && child.callbacks_.on_output) {
             // A copy of the function: it may destroy the child while it runs.
             const auto on_output = child.callbacks_.on_output;
@@ -113,6 +168,7 @@ class Child final : public Operation {
     exit_ = how;
     // Whoever of the group is left would keep the pipes open.
     signal_group(SIGKILL);
+    lifeline_.cut();
     group_ = 0;  // its number is free for another one
     // Whoever has left the group may hold the pipes for ever.
     grace_.start_once(stop_grace_ms_);
@@ -150,14 +206,16 @@ class Child final : public Operation {
   std::array<HandlePtr<uv_pipe_t>, 2> outputs_;
   int open_outputs_ = 0;
   HandlePtr<uv_process_t> process_;
+  Lifeline lifeline_;
+  pid_t pid_ = 0;
   pid_t group_ = 0;  // 0 before it is started and once it has ended
   std::optional<ChildExit> exit_;
 };
 
 }  // namespace
 
-Result<OperationPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks) {
-  auto child = std::make_unique<Child>(loop, options, std::move(callbacks));
+Result<ChildPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks) {
+  auto child = std::make_unique<RunningChild>(loop, options, std::move(callbacks));
   if (auto started = child->start(options); !started) return std::unexpected(started.error());
   return child;
 }

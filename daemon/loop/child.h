@@ -1,7 +1,11 @@
 // A child process under supervision.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +20,22 @@ struct ChildOptions {
   std::vector<std::string> arguments;    // without the program's name
   std::vector<std::string> environment;  // "NAME=value", all of it: nothing is inherited
   std::uint64_t stop_grace_ms = 5000;    // from SIGTERM to SIGKILL, and from its end to that of its output
+  // Open ones of ours that it gets besides, numbered 3, 4 and so on; ours stay open. Of the rest
+  // it gets those that are not close-on-exec, as all that we open are.
+  std::vector<int> descriptors;
+  // One more, the next number: a pipe that nothing is ever written to. Reading it waits until the child has
+  // ended or its operation has been destroyed, or this process has ended in whatever way.
+  bool has_lifeline = false;
 };
+
+// A child that has been started.
+class Child : public Operation {
+ public:
+  // What to name it by to people. The number may be another process's as soon as on_exit has been called.
+  virtual pid_t pid() const = 0;
+};
+
+using ChildPtr = std::unique_ptr<Child>;
 
 // How it ended: an exit code, or a signal's number where that is not 0.
 struct ChildExit {
@@ -35,6 +54,6 @@ struct ChildCallbacks {
   std::function<void(std::string_view output)> on_output;
   std::move_only_function<void(ChildExit)> on_exit;
 };
-Result<OperationPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks);
+Result<ChildPtr> start_child(Loop& loop, const ChildOptions& options, ChildCallbacks callbacks);
 
 }  // namespace ggufd::loop

@@ -1,7 +1,12 @@
 #include "loop/child.h"
 
+#include <fcntl.h>
+#include <fmt/core.h>
+
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +20,7 @@ using test::has_children;
 using test::Lifeline;
 using test::run_until;
 using test::Stopwatch;
+using test::TempFolder;
 using test::Token;
 
 ChildOptions shell(std::string script) {
@@ -40,6 +46,10 @@ struct Run {
   bool wait_for_output(std::string_view expected) {
     return run_until(loop, [&] { return output.find(expected) != std::string::npos; });
   }
+  bool wait_for_output_now(std::string_view expected) {
+    uv_run(loop.raw(), UV_RUN_NOWAIT);
+    return output.find(expected) != std::string::npos;
+  }
   bool wait_for_exit() {
     return run_until(loop, [&] { return exits > 0; });
   }
@@ -49,8 +59,29 @@ struct Run {
   std::size_t output_at_exit = 0;
   int exits = 0;
   ChildExit exit;
-  OperationPtr operation;
+  ChildPtr operation;
 };
+
+// A file with a text in it, open.
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, std::string_view text)
+      : number_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    REQUIRE(pwrite(number_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(number_); }
+  int number() const { return number_; }
+  bool is_open() const { return fcntl(number_, F_GETFD) == FD_CLOEXEC; }
+
+ private:
+  int number_;
+};
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
 
 TEST_CASE("a child's exit code is told once") {
   Loop loop;
@@ -115,6 +146,95 @@ TEST_CASE("a child starts with the system's default for a signal that we ignore"
   child.start(shell("kill -PIPE $$; echo survived"));
   loop.run();
   CHECK(child.exit.signal_number == SIGPIPE);
+}
+
+TEST_CASE("a child gets the descriptors that it is given, from 3 on") {
+  Loop loop;
+  TempFolder folder;
+  Descriptor first(folder.file("first"), "one");
+  Descriptor second(folder.file("second"), "two");
+  Run child(loop);
+  ChildOptions options = shell("cat <&4; cat <&3");
+  options.descriptors = {first.number(), second.number()};
+  child.start(options);
+  loop.run();
+  CHECK(child.output == "twoone");
+  CHECK(first.is_open());
+  CHECK(second.is_open());
+}
+
+TEST_CASE("descriptors may be given in any order, one of them twice") {
+  Loop loop;
+  TempFolder folder;
+  Descriptor first(folder.file("first"), "one");
+  Descriptor second(folder.file("second"), "two");
+  Run child(loop);
+  ChildOptions options = shell("head -c 3 <&3; head -c 3 <&4; cat /proc/$$/fd/5");
+  options.descriptors = {second.number(), first.number(), second.number()};
+  child.start(options);
+  loop.run();
+  CHECK(child.output == "twoonetwo");
+}
+
+TEST_CASE("a child that cannot be started leaves no descriptor open") {
+  Loop loop;
+  const ChildOptions options{.program = "/nonexistent/llama-server", .has_lifeline = true};
+  const auto try_to_start = [&] {
+    CHECK_FALSE(start_child(loop, options, {}).has_value());
+    loop.run();
+  };
+  try_to_start();  // libuv opens what all children share with the first
+  const auto before = open_descriptors();
+  try_to_start();
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a child's lifeline is the next number, and ends with the child") {
+  Loop loop;
+  Lifeline family;
+  Run child(loop);
+  // What waits for the lifeline has left the group, and holds the child's output.
+  ChildOptions options = shell("setsid sh -c 'echo up; cat <&3; echo cut' & exec sleep 60");
+  options.has_lifeline = true;
+  options.stop_grace_ms = 3'600'000;
+  child.start(options);
+  family.let_go();
+  REQUIRE(child.wait_for_output("up"));
+  CHECK_FALSE(child.wait_for_output_now("cut"));
+  kill(-child.operation->pid(), SIGKILL);
+  REQUIRE(child.wait_for_exit());
+  CHECK(child.output == "up\ncut\n");
+  CHECK(child.exit.signal_number == SIGKILL);
+  CHECK(family.all_ended());
+}
+
+TEST_CASE("destroying a child cuts its lifeline") {
+  Loop loop;
+  Lifeline family;
+  Run child(loop);
+  ChildOptions options = shell("setsid sh -c 'echo up; cat <&3' & exec sleep 60");
+  options.has_lifeline = true;
+  child.start(options);
+  family.let_go();
+  REQUIRE(child.wait_for_output("up"));
+  CHECK_FALSE(family.all_ended_now());
+  child.operation.reset();
+  CHECK(family.all_ended());
+}
+
+TEST_CASE("a child's lifeline is nobody else's") {
+  Loop loop;
+  Lifeline family;
+  Run child(loop);
+  ChildOptions options = shell("setsid sh -c 'echo up; cat <&3' & exec sleep 60");
+  options.has_lifeline = true;
+  child.start(options);
+  family.let_go();
+  Run other(loop);
+  other.start(shell("echo up; exec sleep 60"));
+  REQUIRE(other.wait_for_output("up"));
+  child.operation.reset();
+  CHECK(family.all_ended());
 }
 
 TEST_CASE("both outputs of a child come, all of it before on_exit") {

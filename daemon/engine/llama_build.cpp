@@ -1,0 +1,116 @@
+// What a llama-server's --version and --help say.
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <ranges>
+
+#include "engine/llama_probe.h"
+
+namespace ggufd::engine {
+namespace {
+
+constexpr std::string_view white = " \t\r";
+
+std::string_view next_line(std::string_view& text) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  text.remove_prefix(std::min(text.size(), line.size() + 1));
+  return line;
+}
+
+std::string_view next_word(std::string_view& line) {
+  line.remove_prefix(std::min(line.size(), line.find_first_not_of(white)));
+  const std::string_view word = line.substr(0, line.find_first_of(white));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+void read_version(std::string_view text, LlamaBuild& build) {
+  constexpr std::string_view label = "version: ";
+  while (!text.empty()) {
+    std::string_view line = next_line(text);
+    if (!line.starts_with(label)) continue;
+    line.remove_prefix(label.size());
+    build.version = line.substr(0, line.find_last_not_of(white) + 1);
+    std::from_chars(line.data(), line.data() + line.size(), build.number);
+    return;
+  }
+}
+
+// The names at the start of an entry: "-ngl,  --gpu-layers, --n-gpu-layers N    number of layers".
+std::vector<std::string_view> names_of(std::string_view line) {
+  std::vector<std::string_view> names;
+  if (!line.starts_with('-')) return names;
+  for (bool has_more = true; has_more;) {
+    std::string_view name = next_word(line);
+    has_more = name.ends_with(',');
+    if (has_more) name.remove_suffix(1);
+    // A heading starts with dashes too: "----- common params -----".
+    if (!name.starts_with('-') || name.find_first_not_of('-') == std::string_view::npos) break;
+    names.push_back(name);
+  }
+  return names;
+}
+
+void read_help(std::string_view text, LlamaBuild& build) {
+  bool is_host = false;  // within the entry of --host
+  while (!text.empty()) {
+    const std::string_view line = next_line(text);
+    if (const auto names = names_of(line); !names.empty()) {
+      build.flags.insert(names.begin(), names.end());
+      is_host = std::ranges::find(names, "--host") != names.end();
+    }
+    if (is_host && line.find(".sock") != std::string_view::npos) build.has_unix_sockets = true;
+  }
+}
+
+bool can_be_executed(const std::string& path) {
+  struct stat file{};
+  return stat(path.c_str(), &file) == 0 && S_ISREG(file.st_mode) && access(path.c_str(), X_OK) == 0;
+}
+
+}  // namespace
+
+Result<LlamaBuild> parse_llama_build(std::string_view version, std::string_view help) {
+  LlamaBuild build;
+  read_version(version, build);
+  read_help(help, build);
+  for (const char* flag : {"--model", "--host", "--port"}) {
+    if (build.has(flag)) continue;
+    return fail(ErrorCode::engine_failed, fmt::format("its --help does not name {}; set llama_server.binary "
+                                                      "to a llama-server of llama.cpp",
+                                                      flag));
+  }
+  return build;
+}
+
+Result<std::string> find_llama_server(const std::string& binary, std::string_view path_variable) {
+  if (binary.find('/') != std::string::npos) {
+    if (!can_be_executed(binary)) {
+      return fail(ErrorCode::engine_not_found,
+                  fmt::format("llama_server.binary {} is not a file that can be executed; install llama.cpp "
+                              "there, or set it to where its llama-server is",
+                              binary));
+    }
+    std::error_code failure;
+    const auto absolute = std::filesystem::absolute(binary, failure);
+    if (failure) return std::unexpected(system_error(fmt::format("finding {}", binary), failure.value()));
+    return absolute.string();
+  }
+  for (const auto part : std::views::split(path_variable, ':')) {
+    const std::string folder(part.begin(), part.end());
+    // A folder that depends on where we are started is no place to take a program from.
+    if (!folder.starts_with('/')) continue;
+    if (std::string path = fmt::format("{}/{}", folder, binary); can_be_executed(path)) return path;
+  }
+  return fail(ErrorCode::engine_not_found,
+              fmt::format("there is no {} in the folders of PATH ({}); install llama.cpp, or set "
+                          "llama_server.binary to the absolute path of its llama-server",
+                          binary, path_variable));
+}
+
+}  // namespace ggufd::engine
