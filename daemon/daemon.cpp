@@ -36,6 +36,28 @@ void remove_left_over_sockets(const std::string& runtime_folder) {
   }
 }
 
+// Takes away what a dead daemon has left at `path`, and nothing else.
+std::expected<void, StartError> free_socket_path(const std::string& path) {
+  const auto found = loop::probe_socket_path(path);
+  if (!found) return std::unexpected(StartError{ExitCode::unsafe_place, found.error().message});
+  switch (*found) {
+    case loop::SocketPath::free:
+      break;
+    case loop::SocketPath::stale_socket:
+      unlink(path.c_str());
+      break;
+    case loop::SocketPath::live_socket:
+      return std::unexpected(
+          StartError{ExitCode::already_running,
+                     fmt::format("somebody listens on {} already; stop that program first", path)});
+    case loop::SocketPath::not_a_socket:
+      return std::unexpected(
+          StartError{ExitCode::unsafe_place,
+                     fmt::format("{} is there and is not a socket; remove it if it is of no use", path)});
+  }
+  return {};
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions options) {
@@ -57,6 +79,7 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(*files), std::move(*lock)));
   model::install_mapping_guard();
   if (auto opened = daemon->open_admin_socket(); !opened) return std::unexpected(opened.error());
+  if (auto opened = daemon->open_http(); !opened) return std::unexpected(opened.error());
   spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
   daemon->log_.publish(status::Starting{GGUFD_VERSION, getpid()});
   daemon->models_.load_at_boot();
@@ -94,6 +117,7 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       reload_(loop_, options.config_file, services_.config, reload_seams(options)),
       server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, services_.config, commands()),
+      http_(loop_, models_, log_, server_, services_.config.http),
       on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
       on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
       on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}
@@ -141,25 +165,17 @@ void Daemon::tell_bad_blob(const model::BadBlob& bad, const std::vector<std::str
 
 std::expected<void, StartError> Daemon::open_admin_socket() {
   remove_left_over_sockets(services_.runtime_folder);
-  const std::string& path = files_.admin_socket;
-  const auto found = loop::probe_socket_path(path);
-  if (!found) return std::unexpected(StartError{ExitCode::unsafe_place, found.error().message});
-  switch (*found) {
-    case loop::SocketPath::free:
-      break;
-    case loop::SocketPath::stale_socket:
-      unlink(path.c_str());
-      break;
-    case loop::SocketPath::live_socket:
-      return std::unexpected(
-          StartError{ExitCode::already_running,
-                     fmt::format("somebody listens on {} already; stop that program first", path)});
-    case loop::SocketPath::not_a_socket:
-      return std::unexpected(
-          StartError{ExitCode::unsafe_place,
-                     fmt::format("{} is there and is not a socket; remove it if it is of no use", path)});
+  if (auto freed = free_socket_path(files_.admin_socket); !freed) return freed;
+  if (auto listening = server_.listen(files_.admin_socket, requests_); !listening) {
+    return std::unexpected(StartError{ExitCode::internal, listening.error().message});
   }
-  if (auto listening = server_.listen(path, requests_); !listening) {
+  return {};
+}
+
+std::expected<void, StartError> Daemon::open_http() {
+  if (auto freed = free_socket_path(files_.http_socket); !freed) return freed;
+  log_.set_observer([this](const StatusEvent& event) { http_.published(event); });
+  if (auto listening = http_.listen(files_.http_socket); !listening) {
     return std::unexpected(StartError{ExitCode::internal, listening.error().message});
   }
   return {};
@@ -172,6 +188,7 @@ void Daemon::on_stop_signal() {
   spdlog::warn("stopping at once");
   remove_left_over_sockets(services_.runtime_folder);
   unlink(files_.admin_socket.c_str());
+  unlink(files_.http_socket.c_str());
   _exit(static_cast<int>(ExitCode::ok));
 }
 
@@ -186,6 +203,7 @@ void Daemon::drain() {
 }
 
 void Daemon::close() {
+  http_.close(close_limit_ms);
   server_.close(close_limit_ms, [] { spdlog::info("stopped"); });
 }
 

@@ -16,6 +16,7 @@
 #include "fetch/curl_loop.h"
 #include "fetch/pull.h"
 #include "fetch/rate_limit.h"
+#include "http/server.h"
 #include "instance_lock.h"
 #include "loop/loop.h"
 #include "loop/signal.h"
@@ -52,7 +53,7 @@ struct DaemonOptions {
 
 class Daemon {
  public:
-  // Prepares the runtime folder, takes the lock, binds the admin socket and begins to load. Everything before
+  // Prepares the runtime folder, takes the lock, binds the sockets and begins to load. Everything before
   // the first load can fail.
   static std::expected<std::unique_ptr<Daemon>, StartError> start(DaemonOptions options);
 
@@ -63,6 +64,7 @@ class Daemon {
   Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock);
 
   std::expected<void, StartError> open_admin_socket();
+  std::expected<void, StartError> open_http();
   admin::DaemonCommands commands();
   model::ReloadSeams reload_seams(DaemonOptions& options);
   void on_stop_signal();
@@ -90,6 +92,7 @@ class Daemon {
   model::Reload reload_;
   admin::Server server_;
   admin::Requests requests_;
+  http::Server http_;
   loop::Signal on_terminate_;
   loop::Signal on_interrupt_;
   loop::Signal on_hang_up_;

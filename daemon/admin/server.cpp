@@ -135,7 +135,7 @@ void Server::on_line(Subscriber& from, std::string_view line) {
   auto request = decode_request(line);
   if (!request) {
     spdlog::debug("admin: connection {}: {}", from.id(), request.error().error.message);
-    return from.answer(request.error().id, std::unexpected(request.error().error));
+    return reply_to(from, std::nullopt, request.error().id, std::unexpected(request.error().error));
   }
   dispatch(from, std::move(*request));
 }
@@ -146,7 +146,7 @@ void Server::dispatch(Subscriber& from, Request request) {
   }
   if (std::holds_alternative<request::Unsubscribe>(request.body)) {
     from.unsubscribe();
-    return from.answer(request.id, AnswerBody(answer::Done{}));
+    return reply_to(from, Verb::unsubscribe, request.id, AnswerBody(answer::Done{}));
   }
   const Verb verb = verb_of(request);
   if (verb != Verb::ping && verb != Verb::status) {
@@ -155,17 +155,20 @@ void Server::dispatch(Subscriber& from, Request request) {
   }
   std::string id = request.id;
   if (from.open_requests() >= max_open_requests) {
-    return from.answer(
-        id, fail(ErrorCode::busy, fmt::format("{} requests of this connection wait for their answers; "
-                                              "ask again when one has come",
-                                              max_open_requests)));
+    return reply_to(
+        from, verb, id,
+        fail(ErrorCode::busy, fmt::format("{} requests of this connection wait for their answers; "
+                                          "ask again when one has come",
+                                          max_open_requests)));
   }
   const std::size_t held_bytes = request_bytes + id.size();
   from.request_began(held_bytes);
   const loop::PeerCredentials& peer = from.peer();
   // The client may be gone before its answer is there.
   Reply reply(
-      [this, subscriber_id = from.id(), held_bytes, id = std::move(id)](const Result<AnswerBody>& answer) {
+      [this, verb, subscriber_id = from.id(), held_bytes,
+       id = std::move(id)](const Result<AnswerBody>& answer) {
+        count_answer(verb, answer);
         Subscriber* asker = find(subscriber_id);
         if (asker == nullptr) return;
         asker->request_ended(held_bytes);
@@ -179,13 +182,26 @@ void Server::subscribe(Subscriber& from, const std::string& id, const request::S
   Filter filter{.progress = request.progress.value_or(true)};
   if (request.models) {
     if (const auto unknown = handler_->unknown_model(*request.models)) {
-      return from.answer(id, fail(ErrorCode::unknown_model,
-                                  fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
-                                              utf8_prefix(*unknown, max_shown_bytes))));
+      return reply_to(from, Verb::subscribe, id,
+                      fail(ErrorCode::unknown_model,
+                           fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
+                                       utf8_prefix(*unknown, max_shown_bytes))));
     }
     filter.models.insert(request.models->begin(), request.models->end());
   }
   from.subscribe(id, log_.seq(), request.since, std::move(filter));
+  count_answer(Verb::subscribe, AnswerBody(answer::Subscribe{}));
+}
+
+void Server::reply_to(Subscriber& to, std::optional<Verb> verb, const std::string& id,
+                      const Result<AnswerBody>& answer) {
+  count_answer(verb, answer);
+  to.answer(id, answer);
+}
+
+void Server::count_answer(std::optional<Verb> verb, const Result<AnswerBody>& answer) {
+  const auto error = answer ? std::nullopt : std::optional(answer.error().code);
+  ++answers_[{verb, error}];
 }
 
 Subscriber* Server::find(std::uint64_t id) const {

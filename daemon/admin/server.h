@@ -1,9 +1,12 @@
 // The admin socket: accepts, checks who it is, and keeps the subscribers.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,6 +38,15 @@ loop::SocketAccess socket_access(const config::AdminConfig& config);
 // descriptors keeps some for its work.
 std::uint64_t subscriber_limit(std::uint64_t max_subscribers, std::uint64_t descriptors);
 
+// How requests of one kind have ended; without a verb those that could not be read, without an error the
+// good.
+struct RequestOutcome {
+  std::optional<Verb> verb;
+  std::optional<ErrorCode> error;
+
+  friend auto operator<=>(const RequestOutcome&, const RequestOutcome&) = default;
+};
+
 class Server final : private SubscriberOwner {
  public:
   // Requests of one connection that may wait for their answers at a time; one more is `busy`.
@@ -51,6 +63,8 @@ class Server final : private SubscriberOwner {
   // Something was published: every subscriber is flushed once, at the end of the turn.
   void published();
   std::uint64_t subscribers() const;
+  // Answers so far, by outcome.
+  const std::map<RequestOutcome, std::uint64_t>& answers() const { return answers_; }
   // What all clients together make the daemon hold.
   std::size_t held_bytes() const { return held_bytes_; }
 
@@ -69,6 +83,9 @@ class Server final : private SubscriberOwner {
   void refuse(loop::Stream& stream, const loop::PeerCredentials& peer);
   void subscribe(Subscriber& from, const std::string& id, const request::Subscribe& request);
   void dispatch(Subscriber& from, Request request);
+  void reply_to(Subscriber& to, std::optional<Verb> verb, const std::string& id,
+                const Result<AnswerBody>& answer);
+  void count_answer(std::optional<Verb> verb, const Result<AnswerBody>& answer);
   Subscriber* find(std::uint64_t id) const;
   void turn_ends_soon();
   void end_turn();
@@ -83,6 +100,7 @@ class Server final : private SubscriberOwner {
   RequestHandler* handler_ = nullptr;
   std::unique_ptr<loop::Listener> listener_;
   std::size_t held_bytes_ = 0;
+  std::map<RequestOutcome, std::uint64_t> answers_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Subscriber>> subscribers_;
   std::uint64_t next_id_ = 1;
 

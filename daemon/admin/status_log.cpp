@@ -44,6 +44,7 @@ void StatusLog::append(const std::string* model, Status status) {
   if (!entry.is_progress) ++changes_;
   entry.change_number = changes_;
   if (recent_.size() > kept_events) forget_oldest();
+  if (observer_) observer_(event);
   on_published_();
 }
 
@@ -120,6 +121,7 @@ std::string StatusLog::snapshot(ModelNames models) const {
 }
 
 std::string StatusLog::lagged_snapshot(std::uint64_t missed, ModelNames models) const {
+  ++lagged_readers_;
   return encoded(StatusEvent{.status = status::Lagged{missed}}) + snapshot(models);
 }
 

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "model/event_sink.h"
 #include "protocol/status_event.h"
@@ -51,6 +52,9 @@ class StatusLog final : public model::EventSink {
   // on_published is called after each event; it must not publish.
   StatusLog(std::string default_model, std::function<void()> on_published);
 
+  // Sees each event before on_published does; it must not publish either.
+  void set_observer(std::function<void(const StatusEvent&)> observer) { observer_ = std::move(observer); }
+
   void publish(const std::string& model, Status status) override;
   // An event of the daemon itself.
   void publish(Status status);
@@ -73,6 +77,9 @@ class StatusLog final : public model::EventSink {
   // The first entry from `seq` on that is still here: every event of the last kept_events, before those what
   // no reader may miss. Null where there is none yet.
   const LogEntry* find(std::uint64_t seq) const;
+  // How often a reader was told that it has lost events.
+  std::uint64_t lagged_readers() const { return lagged_readers_; }
+
   // Whether nothing from `seq` on has been forgotten but superseded progress.
   bool has_changes_since(std::uint64_t seq) const { return seq > forgotten_seq_; }
   // Whether no event at all from `seq` on has been forgotten.
@@ -96,6 +103,7 @@ class StatusLog final : public model::EventSink {
 
   const std::string default_model_;
   std::function<void()> on_published_;
+  std::function<void(const StatusEvent&)> observer_;
   std::map<std::string, Current> models_;  // by name; entries point to the keys
   std::string starting_;
   std::string draining_;
@@ -106,6 +114,7 @@ class StatusLog final : public model::EventSink {
   std::deque<LogEntry> older_;   // before those, without superseded progress
   std::uint64_t last_seq_ = 0;
   std::uint64_t changes_ = 0;
+  mutable std::uint64_t lagged_readers_ = 0;
   std::uint64_t forgotten_seq_ = 0;  // the newest that is no longer here, superseded progress aside
 };
 

@@ -1,6 +1,6 @@
 #include "ctl/session.h"
-#include "ctl/status_report.h"
 #include "ctl/verb.h"
+#include "protocol/health_report.h"
 
 namespace ggufd::ctl {
 namespace {

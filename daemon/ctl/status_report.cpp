@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "ctl/human.h"
 #include "ctl/table.h"
@@ -93,12 +95,6 @@ void add_notes(std::string& out, const answer::ModelStatus& model, bool in_detai
 
 }  // namespace
 
-std::optional<std::string> default_model_of(const answer::Status& status) {
-  if (status.default_model) return status.default_model;
-  if (status.models.empty()) return std::nullopt;
-  return status.models.front().name;
-}
-
 std::string status_report(const answer::Status& status, bool in_detail, Timestamp now,
                           const Terminal& terminal) {
   if (status.models.empty()) return "no model is configured\n";
@@ -117,31 +113,6 @@ std::string status_report(const answer::Status& status, bool in_detail, Timestam
                           rows, terminal.columns, terminal.style);
   for (const auto& model : status.models) add_notes(out, model, in_detail, terminal);
   return out;
-}
-
-namespace {
-
-HealthDocument document_of(const answer::ModelStatus& model) {
-  HealthDocument document{.status = model.health, .state = model.state, .availability = model.availability};
-  document.model.value = model.name;
-  if (model.engine.backend) document.backend.value = std::string(name_of(*model.engine.backend));
-  document.warm_up_state =
-      warm_up_state_of({.state = model.state, .gave_up = model.health == Health::unhealthy});
-  return document;
-}
-
-}  // namespace
-
-HealthReport health_report(const answer::Status& status) {
-  HealthReport report;
-  // Without a model there is none to be ready.
-  report.of_default.availability = availability_of({});
-  const auto default_model = default_model_of(status);
-  for (const auto& model : status.models) {
-    report.models.push_back(document_of(model));
-    if (model.name == default_model) report.of_default = report.models.back();
-  }
-  return report;
 }
 
 }  // namespace ggufd::ctl

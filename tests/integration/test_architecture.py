@@ -26,7 +26,7 @@ MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 
 # A library that has a room of its own shows up nowhere else.
 LIBRARY_ROOMS = {
-    "uv.h": {"loop", "fetch", "daemon"},
+    "uv.h": {"loop", "fetch", "http", "daemon"},
     "curl/": {"fetch"},
     "openssl/": {"store", "fetch"},
     "microhttpd.h": {"http"},

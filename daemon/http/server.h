@@ -1,0 +1,82 @@
+// HTTP: what there is at which path, on http.sock and on `http.tcp`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/server.h"
+#include "admin/status_log.h"
+#include "config/config.h"
+#include "http/answer.h"
+#include "http/endpoint.h"
+#include "http/event_metrics.h"
+#include "http/metrics.h"
+#include "http/turn_watch.h"
+#include "loop/timer.h"
+#include "model/models.h"
+
+namespace ggufd::http {
+
+class Server final : private Site {
+ public:
+  // Connections at a time, the endpoints together; of these at most so many are event streams, so that there
+  // is always room for who asks how the daemon is.
+  static constexpr unsigned max_connections = 256;
+  static constexpr std::size_t max_event_streams = 128;
+  // How often a stream that has nothing to say says so.
+  static constexpr std::uint64_t keep_alive_ms = 15'000;
+
+  // All references outlive this.
+  Server(loop::Loop& loop, const model::Models& models, admin::StatusLog& log, const admin::Server& admin,
+         config::HttpConfig config);
+  ~Server();
+
+  // Binds `path`, which must be free, and `http.tcp` where it is set. The error says what could not be bound.
+  Result<void> listen(const std::string& path);
+
+  // An event was published: it is counted, and event streams are woken at the end of the turn.
+  void published(const StatusEvent& event);
+
+  // Takes nobody new, and ends when everything that was asked is answered and every stream has told its last
+  // event; who has not read it by `limit_ms` is cut off.
+  void close(std::uint64_t limit_ms);
+
+ private:
+  Answer answer(const Question& question) override;
+  void on_idle() override { turn_ends_soon(); }
+  Page page(const Question& question);
+  // Why a request is not answered; nothing where it is.
+  std::optional<Page> refusal(const Question& question) const;
+  Answer events(const Question& question);
+  Page metrics();
+  answer::Status status() const;
+  bool is_ready() const;
+
+  std::size_t streams() const;
+  void count(const Question& question, unsigned status);
+  void turn_ends_soon();
+  void end_turn();
+
+  loop::Loop& loop_;
+  const model::Models& models_;
+  admin::StatusLog& log_;
+  const admin::Server& admin_;
+  const config::HttpConfig config_;
+  const std::int64_t started_unix_s_;
+
+  EventMetrics event_metrics_;
+  PageCounts pages_;
+  TurnWatch turns_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  loop::Timer keep_alive_;
+  loop::Timer close_limit_;
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();  // for the task that may outlive us
+  bool turn_end_is_due_ = false;
+  bool is_closing_ = false;
+};
+
+}  // namespace ggufd::http
