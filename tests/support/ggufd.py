@@ -160,9 +160,8 @@ class Client:
         return self.until(lambda event: event.get("phase") == phase, limit_s)
 
     def until_outcome(self, limit_s=LIMIT_S):
-        """`ready`, or the final `error` (one that will not be tried again)."""
-        return self.until(lambda event: event["status"] == "ready"
-                          or (event["status"] == "error" and "retry_in_ms" not in event), limit_s)
+        """`ready`, or `error`, also one that will be tried again."""
+        return self.until(lambda event: event["status"] in ("ready", "error"), limit_s)
 
     def read_to_end(self, limit_s=LIMIT_S):
         """Reads until the daemon closes; returns the events."""
