@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "config/environment.h"
+#include "engine/engine_record.h"
+#include "engine/launcher.h"
 #include "fetch/resolve.h"
 #include "logging.h"
 
@@ -78,6 +80,10 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
   }
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(*files), std::move(*lock)));
   model::install_mapping_guard();
+  // Their keepers end them with their daemon; where those were killed too, it is up to us.
+  for (const std::string& ended : engine::end_left_engines(daemon->services_.runtime_folder)) {
+    spdlog::warn("{}", ended);
+  }
   if (auto opened = daemon->open_admin_socket(); !opened) return std::unexpected(opened.error());
   if (auto opened = daemon->open_http(); !opened) return std::unexpected(opened.error());
   spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
@@ -101,13 +107,15 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       pulls_(fetch_),
       log_(options.config.default_model, [this] { server_.published(); }),
       memory_(loop_, services_.config),
+      llama_(loop_, curl_, engine::own_environment(), options.runtime_folder, options.open_files),
       services_{loop_,
                 pulls_,
                 store::BlobStore(options.store_folder),
                 std::move(options.config),
                 options.runtime_folder,
                 log_,
-                memory_},
+                memory_,
+                llama_},
       models_(services_),
       mapping_faults_(loop_, [this] { models_.check_mapped_files(); }),
       scrub_(loop_, services_.store,
@@ -123,15 +131,18 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}
 
 admin::DaemonCommands Daemon::commands() {
-  return {.drain = [this] { drain(); },
-          .reload = [this](model::Reload::Waiter waiter) { reload_.ask(std::move(waiter)); }};
+  return {
+      .drain = [this] { drain(); },
+      .reload = [this](std::optional<std::string> model,
+                       model::Reload::Waiter waiter) { reload_.ask(std::move(waiter), std::move(model)); }};
 }
 
 // --- The configuration while it runs
 
 model::ReloadSeams Daemon::reload_seams(DaemonOptions& options) {
   return {.read = std::move(options.read_config),
-          .on_changed = [this] { apply_config(); },
+          .on_changed = [this](const config::Config& before,
+                               const std::optional<std::string>& model) { apply_config(before, model); },
           .warn = [this](status::Warning warning) { this->warn(std::move(warning)); }};
 }
 
@@ -142,14 +153,17 @@ void Daemon::on_hang_up() {
   reload_.ask({});
 }
 
-// Transfers that have begun keep what they began with, but for the rate.
-void Daemon::apply_config() {
+// Transfers that have begun keep what they began with, but for the rate. Of one `model` nothing but that has
+// changed. The models come last: what they begin finds all else in place.
+void Daemon::apply_config(const config::Config& before, const std::optional<std::string>& model) {
   const config::Config& config = services_.config;
   rate_limit_.set(config.fetch.bytes_per_second);
   fetch_.settings = config.fetch;
   fetch_.hub = fetch::hub_settings(config.fetch, config::process_environment());
   scrub_.set_interval_h(config.scrub_interval_h);
   set_log_level(config.log.level);
+  log_.set_default_model(config.default_model);
+  models_.apply(before, model);
 }
 
 void Daemon::warn(status::Warning warning) {
@@ -174,7 +188,8 @@ std::expected<void, StartError> Daemon::open_admin_socket() {
 
 std::expected<void, StartError> Daemon::open_http() {
   if (auto freed = free_socket_path(files_.http_socket); !freed) return freed;
-  log_.set_observer([this](const StatusEvent& event) { http_.published(event); });
+  log_.set_observer({.on_event = [this](const StatusEvent& event) { http_.published(event); },
+                     .on_forgotten = [this](const std::string& model) { http_.forget(model); }});
   if (auto listening = http_.listen(files_.http_socket); !listening) {
     return std::unexpected(StartError{ExitCode::internal, listening.error().message});
   }

@@ -5,6 +5,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "admin/status_log.h"
 #include "config/config.h"
 #include "config/places.h"
+#include "engine/llama_host.h"
 #include "fetch/curl_loop.h"
 #include "fetch/pull.h"
 #include "fetch/rate_limit.h"
@@ -49,6 +51,8 @@ struct DaemonOptions {
   std::function<std::expected<config::Config, std::vector<config::Mistake>>()> read_config;
   std::string runtime_folder;
   std::string store_folder;
+  // The soft limit that we were started with, before we raised ours: engines get it.
+  std::optional<rlim_t> open_files;
 };
 
 class Daemon {
@@ -69,7 +73,7 @@ class Daemon {
   model::ReloadSeams reload_seams(DaemonOptions& options);
   void on_stop_signal();
   void on_hang_up();
-  void apply_config();
+  void apply_config(const config::Config& before, const std::optional<std::string>& model);
   void warn(status::Warning warning);
   void tell_bad_blob(const model::BadBlob& bad, const std::vector<std::string>& names);
   void drain();
@@ -85,6 +89,7 @@ class Daemon {
   fetch::Pulls pulls_;
   admin::StatusLog log_;
   model::Admission memory_;
+  engine::LlamaHost llama_;
   model::Services services_;
   model::Models models_;
   model::MappingFaults mapping_faults_;

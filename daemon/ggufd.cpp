@@ -13,6 +13,7 @@
 #include <expected>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon.h"
@@ -59,16 +60,16 @@ std::optional<int> parse(int argc, char** argv, CommandLine& command_line) {
 }
 
 // Nothing that we make is for others; a client that has gone, or a file that may not grow, is an error to
-// tell and no reason to die; files are plenty.
-void set_up_process() {
+// tell and no reason to die; files are plenty. Returns the soft limit of open files that there was.
+std::optional<rlim_t> set_up_process() {
   umask(077);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return std::nullopt;
+  const rlim_t was = std::exchange(files.rlim_cur, files.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &files);
+  return was;
 }
 
 // libuv's pool has four threads where nobody says otherwise. A download's two writers, its hash and its
@@ -91,7 +92,7 @@ std::expected<Config, std::vector<Mistake>> read_config(const std::string& path,
   return config;
 }
 
-int run(const CommandLine& command_line) {
+int run(const CommandLine& command_line, std::optional<rlim_t> open_files) {
   const auto environment = ggufd::config::process_environment();
   const auto config_file = find_config_file(command_line.places, environment, geteuid());
   if (!config_file) return exit_with(ExitCode::bad_config, config_file.error().message);
@@ -111,6 +112,7 @@ int run(const CommandLine& command_line) {
   if (!store) return exit_with(ExitCode::bad_config, store.error().message);
   options.runtime_folder = runtime->path;
   options.store_folder = store->path;
+  options.open_files = open_files;
   if (command_line.check_config) {
     fmt::print("{}: ok, {} model{}\n", config_file->path, options.config.models.size(),
                options.config.models.size() == 1 ? "" : "s");
@@ -134,9 +136,9 @@ int main(int argc, char** argv) {
   CommandLine command_line;
   try {
     if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;
-    set_up_process();
+    const auto open_files = set_up_process();
     widen_thread_pool();
-    return run(command_line);
+    return run(command_line, open_files);
   } catch (const std::exception& error) {
     // Out of memory, or a bug: no exception of ours comes this far.
     return exit_with(ExitCode::internal, error.what());

@@ -133,11 +133,15 @@ struct EngineStart {
   Backend backend = Backend::llama_server;
   std::int64_t pid = 0;
   std::uint32_t attempt = 1;
+  std::optional<std::uint32_t> loaded_percent = {};
+  std::optional<std::uint64_t> kv_bytes = {};
 
   static void fields(auto& self, auto&& f) {
     f("backend", self.backend, "resident or llama-server");
     f("pid", self.pid, "the engine's process");
     f("attempt", self.attempt, "engine starts of this load, the first is 1");
+    f("loaded_percent", self.loaded_percent, "how much of the model it has loaded, where it says so");
+    f("kv_bytes", self.kv_bytes, "the KV cache that it has allocated, where it says so");
   }
   friend bool operator==(const EngineStart&, const EngineStart&) = default;
 };

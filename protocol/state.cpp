@@ -40,7 +40,8 @@ Level level_of(const ModelView& view) {
     case ModelState::unloading:
       return none;
     case ModelState::loading:
-      return level_of_phase(view.phase.value_or(PhaseKind::checking_local));
+      return level_of_phase(
+          view.phase.value_or(view.is_restarting ? PhaseKind::engine_start : PhaseKind::checking_local));
     case ModelState::warming_up:
       return uploading;
     case ModelState::ready:

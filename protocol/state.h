@@ -43,6 +43,7 @@ struct Availability {
 struct ModelView {
   ModelState state = ModelState::uninitialized;
   std::optional<PhaseKind> phase;      // of the running step
+  bool is_restarting = false;          // the load is one again: the files are there
   std::optional<std::string> error;    // the sentence of the error that the model is in
   std::optional<std::string> warning;  // the sentence of the last warning of this load
   bool gave_up = false;                // the failure will not be tried again without a request

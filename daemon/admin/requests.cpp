@@ -9,6 +9,7 @@
 
 #include "admin/pull_request.h"
 #include "config/environment.h"
+#include "config/text_rules.h"
 #include "model/header_look.h"
 #include "protocol/utf8.h"
 
@@ -27,6 +28,11 @@ model::Model::Waiter waiter_for(Reply reply) {
             reply(std::unexpected(reached.error()));
           },
           asker};
+}
+
+Error unknown_model_error(const std::string& name) {
+  return {ErrorCode::unknown_model, fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
+                                                utf8_prefix(name, max_shown_bytes))};
 }
 
 // The answer to a request about a file: what became of it or, where the client does not wait for that, that
@@ -90,7 +96,7 @@ void Requests::serve(const request::Status& request, Reply reply) {
     if (!model) return reply(std::unexpected(model.error()));
     status.models.push_back((*model)->status());
   } else {
-    for (const auto& model : models_.all()) status.models.push_back(model->status());
+    status.models = models_.statuses();
   }
   reply(AnswerBody(std::move(status)));
 }
@@ -130,18 +136,29 @@ void Requests::serve(const request::Cancel& request, Reply reply) {
 
 // The answer always waits for the file to be read: whether it is any good is what is asked.
 void Requests::serve(const request::Reload& request, Reply reply) {
-  if (request.model) {
-    if (const auto model = model_of(request.model); !model) return reply(std::unexpected(model.error()));
+  if (request.model && !config::is_model_name(*request.model)) {
+    return reply(std::unexpected(unknown_model_error(*request.model)));
   }
   if (const auto refused = refusal()) return reply(std::unexpected(*refused));
-  commands_.reload(
-      [this, name = request.model, reply = std::move(reply)](const Result<void>& outcome) mutable {
-        if (!outcome) return reply(std::unexpected(outcome.error()));
-        const auto model = model_of(name);
-        // Where no model is configured there is no state to tell.
-        if (!model) return reply(AnswerBody(answer::Done{}));
-        reply(state_answer((*model)->state()));
-      });
+  const std::weak_ptr<const void> asker = reply.asker();
+  commands_.reload(request.model, {[this, name = request.model, wait = request.wait.value_or(false),
+                                    reply = std::move(reply)](const Result<void>& outcome) mutable {
+                                     if (!outcome) return reply(std::unexpected(outcome.error()));
+                                     reloaded(name, wait, std::move(reply));
+                                   },
+                                   asker});
+}
+
+// The state that the model comes to by what the file has changed.
+void Requests::reloaded(const std::optional<std::string>& name, bool wait, Reply reply) {
+  if (model::Model* model = name ? models_.find(*name) : models_.default_model()) {
+    if (wait) return models_.when_settled(*model, waiter_for(std::move(reply)));
+    return reply(state_answer(models_.leads_to(*model)));
+  }
+  // Where no model is configured there is no state to tell.
+  if (!name) return reply(AnswerBody(answer::Done{}));
+  if (wait) return models_.when_gone(*name, waiter_for(std::move(reply)));
+  reply(state_answer(ModelState::uninitialized));
 }
 
 void Requests::serve(const request::Pull& request, Reply reply) {
@@ -205,9 +222,7 @@ Result<model::Model*> Requests::model_of(const std::optional<std::string>& name)
   model::Model* model = name ? models_.find(*name) : models_.default_model();
   if (model != nullptr) return model;
   if (!name) return fail(ErrorCode::unknown_model, "no model is configured");
-  return fail(ErrorCode::unknown_model,
-              fmt::format("no model \"{}\" is configured; `ggufctl status` lists them",
-                          utf8_prefix(*name, max_shown_bytes)));
+  return std::unexpected(unknown_model_error(*name));
 }
 
 }  // namespace ggufd::admin

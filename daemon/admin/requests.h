@@ -14,8 +14,9 @@ namespace ggufd::admin {
 
 // What requests ask of the daemon itself.
 struct DaemonCommands {
-  std::function<void()> drain;                        // begins its stop
-  std::function<void(model::Reload::Waiter)> reload;  // reads the configuration again
+  std::function<void()> drain;  // begins its stop
+  // Reads the configuration again, and applies all of it or what it says of the one model.
+  std::function<void(std::optional<std::string> model, model::Reload::Waiter)> reload;
 };
 
 class Requests final : public RequestHandler {
@@ -34,6 +35,7 @@ class Requests final : public RequestHandler {
   void serve(const request::Unload& request, Reply reply);
   void serve(const request::Cancel& request, Reply reply);
   void serve(const request::Reload& request, Reply reply);
+  void reloaded(const std::optional<std::string>& name, bool wait, Reply reply);
   void serve(const request::Pull& request, Reply reply);
   void serve(const request::Verify& request, Reply reply);
   void serve(const request::Plan& request, Reply reply);

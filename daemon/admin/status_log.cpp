@@ -25,6 +25,11 @@ void StatusLog::publish(Status status) {
   append(nullptr, std::move(status));
 }
 
+void StatusLog::forget(const std::string& model) {
+  if (const auto known = models_.find(model); known != models_.end()) known->second = {};
+  if (observer_.on_forgotten) observer_.on_forgotten(model);
+}
+
 void StatusLog::append(const std::string* model, Status status) {
   StatusEvent event{std::move(status), std::nullopt, ++last_seq_, Timestamp::now()};
   if (model != nullptr) event.model = *model;
@@ -44,7 +49,7 @@ void StatusLog::append(const std::string* model, Status status) {
   if (!entry.is_progress) ++changes_;
   entry.change_number = changes_;
   if (recent_.size() > kept_events) forget_oldest();
-  if (observer_) observer_(event);
+  if (observer_.on_event) observer_.on_event(event);
   on_published_();
 }
 

@@ -52,10 +52,18 @@ class StatusLog final : public model::EventSink {
   // on_published is called after each event; it must not publish.
   StatusLog(std::string default_model, std::function<void()> on_published);
 
-  // Sees each event before on_published does; it must not publish either.
-  void set_observer(std::function<void(const StatusEvent&)> observer) { observer_ = std::move(observer); }
+  // Sees each event before on_published does, and each model that is forgotten; it must not publish either.
+  struct Observer {
+    std::function<void(const StatusEvent&)> on_event;
+    std::function<void(const std::string& model)> on_forgotten;
+  };
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   void publish(const std::string& model, Status status) override;
+  // The events that it had stay in memory; the snapshot has nothing of it.
+  void forget(const std::string& model) override;
+  // Its status is the last of the snapshot; "" for none.
+  void set_default_model(const std::string& model) { default_model_ = model; }
   // An event of the daemon itself.
   void publish(Status status);
 
@@ -101,10 +109,11 @@ class StatusLog final : public model::EventSink {
   void supersede(std::uint64_t seq);
   void forget_oldest();
 
-  const std::string default_model_;
+  std::string default_model_;
   std::function<void()> on_published_;
-  std::function<void(const StatusEvent&)> observer_;
-  std::map<std::string, Current> models_;  // by name; entries point to the keys
+  Observer observer_;
+  // By name, also those that were forgotten, which are empty: entries point to the keys.
+  std::map<std::string, Current> models_;
   std::string starting_;
   std::string draining_;
 

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <optional>
 #include <ranges>
+#include <utility>
+#include <vector>
 
 #include "engine/llama_probe.h"
 
@@ -56,15 +58,37 @@ std::vector<std::string_view> names_of(std::string_view line) {
   return names;
 }
 
+// A value's name follows after one space, the description of a flag without a value after more.
+bool takes_value(std::string_view entry, std::string_view last_name) {
+  // The views are of the same text.
+  const auto end = static_cast<std::size_t>(last_name.data() - entry.data()) + last_name.size();
+  entry.remove_prefix(end);
+  return entry.size() > 1 && entry[0] == ' ' && white.find(entry[1]) == std::string_view::npos;
+}
+
+// "- 4: trace (more info)" among the levels of --verbosity.
+std::optional<int> trace_level(std::string_view line) {
+  if (next_word(line) != "-") return std::nullopt;
+  const std::string_view number = next_word(line);
+  if (!number.ends_with(':') || next_word(line) != "trace") return std::nullopt;
+  int level = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), level);
+  if (error != std::errc() || end != number.data() + number.size() - 1) return std::nullopt;
+  return level;
+}
+
 void read_help(std::string_view text, LlamaBuild& build) {
-  bool is_host = false;  // within the entry of --host
+  std::vector<std::string_view> names;  // of the entry that `line` is in
+  const auto is_in = [&](std::string_view name) { return std::ranges::find(names, name) != names.end(); };
   while (!text.empty()) {
     const std::string_view line = next_line(text);
-    if (const auto names = names_of(line); !names.empty()) {
+    if (auto first = names_of(line); !first.empty()) {
+      names = std::move(first);
       build.flags.insert(names.begin(), names.end());
-      is_host = std::ranges::find(names, "--host") != names.end();
+      if (is_in("--flash-attn")) build.flash_attention_is_switch = !takes_value(line, names.back());
     }
-    if (is_host && line.find(".sock") != std::string_view::npos) build.has_unix_sockets = true;
+    if (is_in("--host") && line.find(".sock") != std::string_view::npos) build.has_unix_sockets = true;
+    if (is_in("--verbosity") && !build.library_log_verbosity) build.library_log_verbosity = trace_level(line);
   }
 }
 

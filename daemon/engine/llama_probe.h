@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,6 +25,11 @@ struct LlamaBuild {
   std::int64_t number = 0;  // the count of commits that releases are named by (b9963); 0: not told
   // --host takes the path of a Unix socket: since March 2025, and --help says so.
   bool has_unix_sockets = false;
+  // What --verbosity must be given for the library's own lines, those of the load, to be printed; none: they
+  // are by default. Since May 2026, and --help names the level "trace".
+  std::optional<int> library_log_verbosity;
+  // --flash-attn takes no value and is off by default: until August 2025.
+  bool flash_attention_is_switch = false;
   std::set<std::string, std::less<>> flags;  // "-c", "--ctx-size", "--no-mmap" and so on
 
   bool has(std::string_view flag) const { return flags.contains(flag); }

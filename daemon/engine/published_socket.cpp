@@ -47,6 +47,16 @@ PublishedSocket& PublishedSocket::operator=(PublishedSocket&& other) noexcept {
   return *this;
 }
 
+Result<void> PublishedSocket::publish_also(const std::string& private_path, std::string name) {
+  if (auto linked = link_over(private_path, name); !linked) return linked;
+  names_.push_back(std::move(name));
+  return {};
+}
+
+void PublishedSocket::unpublish(const std::string& name) {
+  if (std::erase(names_, name) > 0) unlink(name.c_str());
+}
+
 void PublishedSocket::unpublish() {
   for (const std::string& name : std::exchange(names_, {})) unlink(name.c_str());
 }

@@ -22,6 +22,10 @@ class PublishedSocket {
 
   void unpublish();
 
+  // One name more, or less, while the others stay.
+  Result<void> publish_also(const std::string& private_path, std::string name);
+  void unpublish(const std::string& name);
+
  private:
   std::vector<std::string> names_;
 };

@@ -22,7 +22,9 @@ constexpr std::uint64_t linger_ms = 1000;
 class Resident final : public Engine {
  public:
   Resident(loop::Loop& loop, ResidentOffer offer)
-      : loop_(loop), n_ctx_(offer.n_ctx), line_(to_json(offer) + "\n") {}
+      : loop_(loop), n_ctx_(offer.n_ctx), line_(to_json(offer) + "\n"), stopped_(loop, [this] {
+          std::exchange(on_stopped_, nullptr)();  // may destroy this
+        }) {}
 
   Result<void> listen(const std::string& socket_path) {
     auto listener = loop::Listener::listen(
@@ -36,8 +38,18 @@ class Resident final : public Engine {
   status::Capabilities capabilities() const override {
     return {.backend = Backend::resident, .n_ctx = n_ctx_};
   }
+  void set_user(EngineUser&) override {}  // nothing happens to it by itself
   const std::string& socket_path() const override { return listener_->path(); }
+  std::optional<std::uint64_t> warm_up_ms() const override { return std::nullopt; }
+  answer::EngineStatus status() const override { return {.backend = Backend::resident}; }
   Use use() const override { return {.is_busy = !connections_.empty(), .last_ms = last_used_ms_}; }
+  void watch_use(std::uint64_t) override {}  // it knows at any time
+  void stop(std::move_only_function<void()> on_stopped) override {
+    on_stopped_ = std::move(on_stopped);
+    listener_.reset();
+    connections_.clear();
+    stopped_.start_once(0);
+  }
 
  private:
   // Gets the line, which a fresh socket's buffer always takes at once, and may then close in its own time.
@@ -81,6 +93,8 @@ class Resident final : public Engine {
   std::unordered_map<std::uint64_t, Connection> connections_;
   std::uint64_t next_id_ = 0;
   std::uint64_t last_used_ms_ = 0;
+  loop::Timer stopped_;
+  std::move_only_function<void()> on_stopped_;
 };
 
 }  // namespace

@@ -47,6 +47,10 @@ struct TransferRequest {
   // Empty: what the environment says (https_proxy, no_proxy and so on, as curl reads them), but for loopback,
   // which is reached directly. Otherwise for all hosts but those of no_proxy.
   std::string proxy;
+  std::string unix_socket;               // the path to connect to, whatever url's host is; empty: url's host
+  std::optional<std::string> post_json;  // POST with this body; nothing: GET
+  std::uint64_t limit_ms = 0;            // for all of it; 0: none
+  bool keeps_connection = true;          // false: a connection of its own, closed at the end
 };
 
 // The head of the response that counts: the last one after all redirects.

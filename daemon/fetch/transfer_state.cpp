@@ -91,9 +91,19 @@ void Transfer::State::set_up(const TransferRequest& request) {
   } else {
     set(CURLOPT_PROXY, request.proxy.c_str());
   }
+  set_up_connection(request);
   set_up_request(request);
   set_up_callbacks();
   if (!request.allow_plain_http) guard_plain_http();
+}
+
+void Transfer::State::set_up_connection(const TransferRequest& request) {
+  if (!request.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
+  if (request.limit_ms > 0) set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit_ms));
+  if (request.keeps_connection) return;
+  set(CURLOPT_FRESH_CONNECT, 1L);
+  set(CURLOPT_FORBID_REUSE, 1L);
+  add_header("Connection: close");
 }
 
 void Transfer::State::set_up_request(const TransferRequest& request) {
@@ -103,6 +113,11 @@ void Transfer::State::set_up_request(const TransferRequest& request) {
   set(CURLOPT_FOLLOWLOCATION, request.follow_redirects ? 1L : 0L);
   set(CURLOPT_MAXREDIRS, max_redirects);
   if (request.is_head) set(CURLOPT_NOBODY, 1L);
+  if (request.post_json) {
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.post_json->size()));
+    set(CURLOPT_COPYPOSTFIELDS, request.post_json->c_str());
+    add_header("Content-Type: application/json");
+  }
   // The bytes themselves are asked for, never a compressed form of them.
   add_header("Accept-Encoding: identity");
   if (request.range) {

@@ -36,6 +36,7 @@ struct Transfer::State {
   ~State();
 
   void set_up(const TransferRequest& request);
+  void set_up_connection(const TransferRequest& request);
   void set_up_request(const TransferRequest& request);
   void set_up_callbacks();
   void guard_plain_http();

@@ -17,6 +17,17 @@ std::size_t index_of(PhaseKind kind) {
   return static_cast<std::size_t>(kind);
 }
 
+// Whether this begins a restart; else it goes on with one. `last`: what the model told before.
+bool is_next_restart(const status::Restarting& told, std::optional<StatusKind> last, bool last_had_phase) {
+  // It is told of once without a phase, where it backs off, and then with its phases.
+  if (told.reason != RestartReason::reload) {
+    return last != StatusKind::restarting || (last_had_phase && !told.phase);
+  }
+  // While the old bytes serve, the phases that bring the new ones here are no restart yet: that is told of
+  // without a phase. Where nothing serves, it begins with a phase.
+  return !told.phase || (last != StatusKind::restarting && last != StatusKind::ready);
+}
+
 }  // namespace
 
 void EventMetrics::observe(const StatusEvent& event, Moment now) {
@@ -30,6 +41,13 @@ void EventMetrics::observe(const StatusEvent& event, Moment now) {
   follow_phase(model, phase, now);
   model.last = kind;
   model.last_had_phase = phase != nullptr;
+}
+
+void EventMetrics::forget(const std::string& model) {
+  models_.erase(model);
+  warnings_.erase(model);
+  std::erase_if(errors_, [&](const auto& entry) { return entry.first.first == model; });
+  std::erase_if(restarts_, [&](const auto& entry) { return entry.first.first == model; });
 }
 
 void EventMetrics::follow_phase(Model& model, const LoadPhase* phase, Moment now) {
@@ -53,9 +71,8 @@ void EventMetrics::follow_phase(Model& model, const LoadPhase* phase, Moment now
 void EventMetrics::count(const std::string& name, const Model& model, const StatusEvent& event) {
   if (const auto* failed = std::get_if<status::Failed>(&event.status)) ++errors_[{name, failed->code}];
   if (const auto* restarting = std::get_if<status::Restarting>(&event.status)) {
-    // A restart is told of once without a phase, where it backs off, and then with its phases.
-    const bool is_next = model.last != StatusKind::restarting || (model.last_had_phase && !restarting->phase);
-    if (is_next) ++restarts_[{name, restarting->reason}];
+    if (is_next_restart(*restarting, model.last, model.last_had_phase))
+      ++restarts_[{name, restarting->reason}];
   }
 }
 

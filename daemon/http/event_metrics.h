@@ -20,6 +20,8 @@ class EventMetrics {
   using Moment = std::chrono::steady_clock::time_point;
 
   void observe(const StatusEvent& event, Moment now);
+  // There is no such model any more: neither are its series. What was counted of all models together stays.
+  void forget(const std::string& model);
   void write(Exposition& out) const;
 
  private:
@@ -38,7 +40,7 @@ class EventMetrics {
   void follow_phase(Model& model, const LoadPhase* phase, Moment now);
   void count(const std::string& name, const Model& model, const StatusEvent& event);
 
-  std::map<std::string, Model> models_;  // configured ones: no others are published
+  std::map<std::string, Model> models_;  // those that have told of themselves and were not forgotten
   std::array<Histogram, EnumNames<PhaseKind>.size()> phase_seconds_;
   std::array<std::uint64_t, EnumNames<PhaseKind>.size()> phase_bytes_{};
   std::map<std::pair<std::string, RestartReason>, std::uint64_t> restarts_;

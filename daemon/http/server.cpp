@@ -133,7 +133,7 @@ Page Server::metrics() {
 answer::Status Server::status() const {
   answer::Status status{.subscribers = admin_.subscribers(), .seq = log_.seq()};
   if (const model::Model* model = models_.default_model()) status.default_model = model->name();
-  for (const auto& model : models_.all()) status.models.push_back(model->status());
+  status.models = models_.statuses();
   return status;
 }
 

@@ -40,6 +40,8 @@ class Server final : private Site {
 
   // An event was published: it is counted, and event streams are woken at the end of the turn.
   void published(const StatusEvent& event);
+  // There is no such model any more.
+  void forget(const std::string& model) { event_metrics_.forget(model); }
 
   // Takes nobody new, and ends when everything that was asked is answered and every stream has told its last
   // event; who has not read it by `limit_ms` is cut off.

@@ -84,6 +84,7 @@ class RunningChild final : public Child {
   }
 
   pid_t pid() const override { return pid_; }
+  void kill() override { signal_group(SIGKILL); }
 
   void cancel() override {
     if (group_ == 0 || grace_.is_running()) return;
@@ -196,7 +197,7 @@ class RunningChild final : public Child {
   }
 
   void signal_group(int signal_number) {
-    if (group_ != 0) kill(-group_, signal_number);
+    if (group_ != 0) ::kill(-group_, signal_number);
   }
 
   Loop& loop_;

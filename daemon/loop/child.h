@@ -33,6 +33,8 @@ class Child : public Operation {
  public:
   // What to name it by to people. The number may be another process's as soon as on_exit has been called.
   virtual pid_t pid() const = 0;
+  // SIGKILL to the group, at once; on_exit still comes.
+  virtual void kill() = 0;
 };
 
 using ChildPtr = std::unique_ptr<Child>;

@@ -8,10 +8,12 @@
 
 namespace ggufd::model {
 
-// The bring-up in its order; the steps are in bring_up_copy.cpp and, from `map` on, in bring_up_memory.cpp.
-// check_local and verify may jump back; every other step leads to the next.
+// The bring-up in its order; the steps are in bring_up_copy.cpp, from `map` on in bring_up_memory.cpp, those
+// of the engine in bring_up_engine.cpp. check_local and verify may jump back; every other step leads to the
+// next.
 const BringUp::Step BringUp::steps[] = {
     &BringUp::check_local,        // is it here, and is it known to be good?
+    &BringUp::choose_engine,      // is the program there that is to run it?
     &BringUp::pull,               // what is not here is fetched, verified on the way
     &BringUp::keep,               // the store is told of it: manifest, links to a split model's shards
     &BringUp::verify,             // what is here and not known to be good is hashed
@@ -55,7 +57,8 @@ void BringUp::cancel() {
   if (std::exchange(is_cancelled_, true)) return;
   if (loaded_.promise) loaded_.promise->leaving();
   // Without an operation a callback asks for it: the step that begins next ends at once.
-  if (operation_) operation_->cancel();
+  if (operation_) return operation_->cancel();
+  if (loaded_.engine) stop({});
 }
 
 void BringUp::stop(Error error) {
@@ -65,6 +68,7 @@ void BringUp::stop(Error error) {
   }
   deadline_.stop();
   copies_.clear();
+  engine_status();  // remembered
   operation_ =
       give_back(services_.loop, std::exchange(loaded_, {}), services_.config.drop_cache,
                 [this, error = std::move(error)]() mutable { finish(std::unexpected(std::move(error))); });

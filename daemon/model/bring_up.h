@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/engine.h"
+#include "engine/llama_order.h"
 #include "gguf/memory_plan.h"
 #include "loop/offload.h"
 #include "loop/operation.h"
@@ -29,6 +31,8 @@ struct BringUpCallbacks {
   // published.
   std::function<void(LoadPhase)> on_phase;
   std::function<void(std::string code, std::string message)> on_warning;
+  // The engine has ended, and will be started again; its phases follow.
+  std::function<void(const engine::EngineDown&)> on_engine_down;
   // The bytes are known to have this digest, of the first file where there are several; the size is of all.
   std::function<void(const store::Digest&, std::uint64_t size_bytes)> on_identified;
   // The end, with `cancelled` where it was. Whatever was begun is undone by then.
@@ -37,11 +41,14 @@ struct BringUpCallbacks {
 
 // Begins when it is made. Destroying it is allowed at any time and leaves nothing behind but what the store
 // keeps.
-class BringUp final : public loop::Operation {
+class BringUp final : public loop::Operation, private engine::EngineUser {
  public:
   BringUp(Services& services, const config::ModelConfig& model, BringUpCallbacks callbacks);
 
   void cancel() override;
+
+  // Of the engine, once there is one, also after its end.
+  const std::optional<answer::EngineStatus>& engine_status();
 
  private:
   // A step starts one operation and ends, in a later turn, by advance(), go_to() or stop(). A step with
@@ -50,6 +57,7 @@ class BringUp final : public loop::Operation {
   static const Step steps[];
 
   void check_local();
+  void choose_engine();
   void pull();
   void keep();
   void verify();
@@ -59,6 +67,12 @@ class BringUp final : public loop::Operation {
   void lock_pages();
   void allocate_kv_cache();
   void start_engine();
+
+  void on_engine_phase(LoadPhase phase) override;
+  void on_engine_warning(std::string code, std::string message) override;
+  void on_engine_up() override;
+  void on_engine_down(const engine::EngineDown& down) override;
+  void on_engine_failed(const Error& error) override;
 
   void run(Step step);
   void advance();
@@ -75,6 +89,10 @@ class BringUp final : public loop::Operation {
                  std::move_only_function<void(std::uint64_t)> on_progress,
                  std::move_only_function<void()> then);
 
+  void probe_engine(const std::string& path);
+  void no_engine(Error error);
+  void start_resident();
+  void start_llama_server();
   void found(std::vector<ModelFile> files, std::vector<std::optional<LocalCopy>> copies);
   void pulled(std::vector<std::optional<fetch::Pulled>> files);
   void hash(std::size_t index);
@@ -104,9 +122,13 @@ class BringUp final : public loop::Operation {
   bool has_verified_ = false;            // something was hashed here since
   config::Source pulled_from_;           // where the first file came from
   std::string pulled_revision_;
+  bool has_chosen_engine_ = false;
+  std::optional<engine::LlamaProgram> program_;  // none: the resident engine
   gguf::MemoryPlan plan_;
+  bool is_embedding_model_ = false;
   std::uint64_t resident_bytes_ = 0;  // the most that was reported
   LoadedModel loaded_;
+  std::optional<answer::EngineStatus> engine_status_;
 };
 
 }  // namespace ggufd::model

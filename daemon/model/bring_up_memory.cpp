@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/resident.h"
 #include "memory/plan_answer.h"
 #include "model/bring_up.h"
 #include "model/bring_up_pool.h"
@@ -44,6 +43,7 @@ void BringUp::map() {
           loaded_.stamps = std::move(mapped.stamps);
           loaded_.planner = std::move(mapped.planner);
           plan_ = std::move(mapped.plan);
+          is_embedding_model_ = mapped.is_embedding_model;
           advance();
         });
   });
@@ -119,15 +119,21 @@ void BringUp::lock_pages() {
   }));
 }
 
-// What is free may have become less while the weights were read: it is asked once more.
+// What is free may have become less while the weights were read: it is asked once more. llama-server
+// allocates its cache itself; until then there is the plan.
 void BringUp::allocate_kv_cache() {
   if (!plan_.kv) {
-    callbacks_.on_warning("kv_unknown", fmt::format("no KV cache is allocated: {}", plan_.kv_unknown));
+    const std::string_view what = program_ ? "the KV cache is in no memory plan" : "no KV cache is allocated";
+    callbacks_.on_warning("kv_unknown", fmt::format("{}: {}", what, plan_.kv_unknown));
     return advance();
   }
   report_kv_cache({});
   if (plan_.kv->bytes() == 0) return advance();
   ask_for_memory(memory::need_of(plan_), [this] {
+    if (program_) {
+      loaded_.planned_kv_bytes = plan_.kv->bytes();
+      return advance();
+    }
     loaded_.promise->mapped(plan_.kv->bytes());
     begin(model::allocate_kv_cache(services_.loop, *plan_.kv,
                                    {.on_progress =
@@ -149,31 +155,6 @@ void BringUp::report_kv_cache(std::optional<std::uint64_t> allocated_bytes) {
   callbacks_.on_phase(phase::KvCache{static_cast<std::uint32_t>(plan_.n_ctx), plan_.kv->bytes(),
                                      std::string(name_of(model_.kv_type_k)),
                                      std::string(name_of(model_.kv_type_v)), allocated_bytes});
-}
-
-void BringUp::start_engine() {
-  if (model_.engine == config::EngineChoice::llama_server) {
-    return stop({ErrorCode::engine_not_found,
-                 fmt::format("{} asks for the engine llama-server, which ggufd " GGUFD_VERSION
-                             " does not run; set its engine to resident or auto",
-                             model_.name)});
-  }
-  if (model_.engine == config::EngineChoice::automatic) {
-    callbacks_.on_warning(
-        "engine_resident",
-        "no llama-server is run: the model is in memory, and nothing is inferred; engine resident says "
-        "so without this warning");
-  }
-  auto engine = engine::start_resident(services_.loop,
-                                       engine::engine_socket_path(services_.runtime_folder, model_.name),
-                                       {.model = model_.name,
-                                        .architecture = loaded_.planner->architecture(),
-                                        .n_ctx = static_cast<std::uint32_t>(plan_.n_ctx),
-                                        .mapped_bytes = loaded_.mapped_bytes(),
-                                        .kv_bytes = loaded_.kv_bytes()});
-  if (!engine) return stop(std::move(engine.error()));
-  loaded_.engine = std::move(*engine);
-  advance();
 }
 
 }  // namespace ggufd::model

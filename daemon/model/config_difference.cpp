@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -45,48 +46,77 @@ void compare(const T& left, const T& right, const std::string& prefix, Keys& key
   });
 }
 
-const config::ModelConfig* find(const std::vector<config::ModelConfig>& models, const std::string& name) {
-  const auto found = std::ranges::find(models, name, &config::ModelConfig::name);
-  return found == models.end() ? nullptr : &*found;
-}
-
-void compare_models(const std::vector<config::ModelConfig>& running,
-                    const std::vector<config::ModelConfig>& read, Keys& keys) {
-  for (std::size_t i = 0; i < read.size(); ++i) {
-    const config::ModelConfig* known = find(running, read[i].name);
-    if (known == nullptr) {
-      keys.push_back(fmt::format("models[{}] (new)", i));
+// Of all models, or of the one that is named.
+void compare_models(const config::Config& running, const config::Config& read,
+                    std::optional<std::string_view> model, Keys& keys) {
+  const auto is_meant = [&](const config::ModelConfig& one) { return !model || one.name == *model; };
+  for (std::size_t i = 0; i < read.models.size(); ++i) {
+    if (!is_meant(read.models[i])) continue;
+    if (const config::ModelConfig* known = find_model(running, read.models[i].name)) {
+      compare(*known, read.models[i], fmt::format("models[{}].", i), keys);
     } else {
-      compare(*known, read[i], fmt::format("models[{}].", i), keys);
+      keys.push_back(fmt::format("models[{}] (new)", i));
     }
   }
-  for (const config::ModelConfig& model : running) {
-    if (find(read, model.name) == nullptr) keys.push_back(fmt::format("models (without {})", model.name));
+  for (const config::ModelConfig& one : running.models) {
+    if (!is_meant(one) || find_model(read, one.name) != nullptr) continue;
+    keys.push_back(fmt::format("models (without {})", one.name));
   }
 }
 
-bool is_applicable(std::string_view key) {
-  return key.starts_with("fetch.") || key == "auto_pull" || key == "scrub_interval_h" || key == "log.level";
+// What is bound, opened or set up at the start, and asked for by nobody afterwards.
+bool is_pending(std::string_view key) {
+  return key == "models_home" || key.starts_with("admin.") || key.starts_with("http.") || key == "log.format";
 }
 
 }  // namespace
 
+const config::ModelConfig* find_model(const config::Config& config, std::string_view name) {
+  const auto found = std::ranges::find(config.models, name, &config::ModelConfig::name);
+  return found == config.models.end() ? nullptr : &*found;
+}
+
 ConfigDifference difference(const config::Config& running, const config::Config& read) {
   Keys keys;
-  compare_models(running.models, read.models, keys);
+  compare_models(running, read, std::nullopt, keys);
   compare(running, read, "", keys);
   ConfigDifference result;
   for (std::string& key : keys) {
-    (is_applicable(key) ? result.applicable : result.pending).push_back(std::move(key));
+    (is_pending(key) ? result.pending : result.applicable).push_back(std::move(key));
   }
   return result;
 }
 
+ConfigDifference difference(const config::Config& running, const config::Config& read,
+                            std::string_view model) {
+  ConfigDifference result;
+  compare_models(running, read, model, result.applicable);
+  return result;
+}
+
 void take_over(const config::Config& read, config::Config& running) {
-  running.fetch = read.fetch;
-  running.auto_pull = read.auto_pull;
-  running.scrub_interval_h = read.scrub_interval_h;
-  running.log.level = read.log.level;
+  config::Config next = read;
+  next.models_home = std::move(running.models_home);
+  next.admin = std::move(running.admin);
+  next.http = std::move(running.http);
+  next.log.format = running.log.format;
+  running = std::move(next);
+}
+
+void take_over(const config::Config& read, config::Config& running, std::string_view model) {
+  const config::ModelConfig* next = find_model(read, model);
+  const auto place = std::ranges::find(running.models, model, &config::ModelConfig::name);
+  if (next == nullptr) {
+    if (place != running.models.end()) running.models.erase(place);
+  } else if (place != running.models.end()) {
+    *place = *next;
+  } else {
+    running.models.push_back(*next);
+  }
+  if (find_model(running, running.default_model) != nullptr) return;
+  running.default_model = read.default_model;
+  if (find_model(running, running.default_model) != nullptr) return;
+  running.default_model = running.models.empty() ? "" : running.models.front().name;
 }
 
 }  // namespace ggufd::model

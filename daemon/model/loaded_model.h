@@ -32,15 +32,16 @@ struct LoadedModel {
   std::optional<gguf::MemoryPlanner> planner;
   std::shared_ptr<MemoryPromise> promise;  // of all of this memory; given back after it
   std::unique_ptr<engine::Engine> engine;
-  std::optional<std::uint64_t> warm_up_ms;
+  std::uint64_t planned_kv_bytes = 0;  // that the engine allocates itself
 
   std::uint64_t mapped_bytes() const { return total_bytes(mappings); }
-  std::uint64_t kv_bytes() const { return kv_cache ? kv_cache->size_bytes() : 0; }
+  std::uint64_t kv_bytes() const { return kv_cache ? kv_cache->size_bytes() : planned_kv_bytes; }
 };
 
-// Stops the engine and gives all of it back, the gigabytes on the pool: mappings, KV cache, with `drop_cache`
-// the files' pages in the page cache, too; then the promise and the files. `on_done` comes then, even where
-// it is cancelled, but not where the operation is destroyed.
+// Stops the engine, whose requests in flight may finish for a while, then gives all of it back, the gigabytes
+// on the pool: mappings, KV cache, with `drop_cache` the files' pages in the page cache, too; then the
+// promise and the files. `on_done` comes then, even where it is cancelled, but not where the operation is
+// destroyed.
 [[nodiscard]] loop::OperationPtr give_back(loop::Loop& loop, LoadedModel loaded, bool drop_cache,
                                            std::move_only_function<void()> on_done);
 

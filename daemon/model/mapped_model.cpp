@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "gguf/embedding.h"
 #include "gguf/split.h"
 #include "gguf/validate.h"
 #include "store/file.h"
@@ -68,8 +69,9 @@ Result<void> map_and_read(const Copies& copies, const gguf::MemorySettings& sett
   model.planner.emplace(headers.front(), other_shards_bytes);
   auto plan = model.planner->plan(settings);
   if (!plan) return std::unexpected(with_path(path, plan.error()));
-  // The headers' views end here: from now on nothing reads the mappings but what brings them into memory.
   model.plan = std::move(*plan);
+  model.is_embedding_model = gguf::is_embedding_model(headers.front());
+  // The headers' views end here: from now on nothing reads the mappings but what brings them into memory.
   return {};
 }
 

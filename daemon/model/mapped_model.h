@@ -24,6 +24,7 @@ struct MappedModel {
   std::vector<store::StatStamp> stamps;  // of the files when they were mapped; one a file
   std::optional<gguf::MemoryPlanner> planner;
   gguf::MemoryPlan plan;
+  bool is_embedding_model = false;
 };
 
 // Blocks. invalid_gguf or unsupported_gguf for what is no model; map_failed where a file cannot be mapped, or

@@ -15,7 +15,13 @@ Model::Model(Services& services, config::ModelConfig config, bool is_default)
     : services_(services),
       config_(std::move(config)),
       is_default_(is_default),
-      progress_(services.loop, [this](const LoadPhase& phase) { publish(status::LoadingModel{phase}); }),
+      progress_(services.loop,
+                [this](const LoadPhase& phase) {
+                  if (!restart_) return publish(status::LoadingModel{phase});
+                  status::Restarting restarting = *restart_;
+                  restarting.phase = phase;
+                  publish(std::move(restarting));
+                }),
       idle_(services.loop, [this] { unload_if_idle(); }),
       retry_(services.loop, [this] { begin_load(Event::retry_due); }),
       size_bytes_(config_.size_bytes) {
@@ -43,61 +49,84 @@ void Model::begin_load(Event event) {
   if (std::exchange(is_pull_told_, false)) progress_.drop();
   failure_.reset();
   warning_.reset();
+  last_engine_.reset();
   enter(event);
+  adopt_staged();
+  // What an error or an unload leaves behind is given back first: an engine of before, its socket, its
+  // memory.
+  if (!releasing_) start_bring_up();
+}
+
+void Model::start_bring_up() {
+  is_engine_old_ = false;
   bring_up_ = std::make_unique<BringUp>(
       services_, config_,
-      BringUpCallbacks{// A load that is being cancelled has nothing more to tell.
-                       .on_phase =
-                           [this](LoadPhase phase) {
-                             if (state_ == ModelState::loading) progress_.report(std::move(phase));
-                           },
-                       .on_warning =
-                           [this](std::string code, std::string text) {
-                             if (state_ == ModelState::loading) warn(std::move(code), std::move(text));
-                           },
-                       .on_identified =
-                           [this](const store::Digest& digest, std::uint64_t size_bytes) {
-                             digest_ = digest;
-                             size_bytes_ = size_bytes;
-                           },
-                       .on_done = [this](Result<LoadedModel> result) { load_ended(std::move(result)); }});
+      BringUpCallbacks{
+          .on_phase = [this](LoadPhase phase) { tell_phase(std::move(phase)); },
+          .on_warning = [this](std::string code,
+                               std::string text) { on_engine_warning(std::move(code), std::move(text)); },
+          .on_engine_down = [this](const engine::EngineDown& down) { on_engine_down(down); },
+          .on_identified =
+              [this](const store::Digest& digest, std::uint64_t size_bytes) {
+                digest_ = digest;
+                size_bytes_ = size_bytes;
+              },
+          .on_done = [this](Result<LoadedModel> result) { load_ended(std::move(result)); }});
 }
 
 void Model::load_ended(Result<LoadedModel> result) {
+  if (!result) last_engine_ = bring_up_->engine_status();
   // The bring-up is calling: it is destroyed when the turn ends, not under its own feet.
   services_.loop.at_end_of_turn([ended = std::shared_ptr<BringUp>(std::move(bring_up_))] {});
+  if (std::exchange(starts_over_, false)) {
+    if (!result) return start_bring_up();
+    loaded_ = std::move(*result);
+    return release();
+  }
   const Event event = result ? Event::loaded : Event::failed;
   const Action action = transition(state_, event).action;
   if (state_ != ModelState::unloading) progress_.end();
-  if (action == Action::become_ready) return loaded(std::move(*result));
   if (action == Action::fail) return failed(event, result.error());
   // It was to be ended meanwhile.
   if (action == Action::finish_unload) return released(event);
   loaded_ = std::move(*result);
-  release();
+  loaded_->engine->set_user(*this);
+  if (action == Action::give_back_late) return release();
+  ++load_count_;
+  become_ready();
 }
 
-void Model::loaded(LoadedModel loaded) {
-  loaded_ = std::move(loaded);
+void Model::become_ready() {
+  progress_.end();
   auto published = engine::PublishedSocket::publish(loaded_->engine->socket_path(), public_sockets());
   if (!published) return break_down(Event::failed, published.error());
   published_ = std::move(*published);
-  ++load_count_;
   load_ms_ = services_.loop.now_ms() - load_began_ms_;
-  warm_up_ms_ = loaded_->warm_up_ms;
+  warm_up_ms_ = loaded_->engine->warm_up_ms();
   retry_after_ms_ = 0;
+  restart_.reset();
+  if (staging_) restart_ = {.reason = RestartReason::reload};
+  has_staged_ = false;
   enter(Event::loaded);
   publish(loaded_->engine->capabilities());
-  publish(status::Ready{*load_ms_, warm_up_ms_, public_sockets().front()});
+  tell_ready();
   ready_since_ms_ = services_.loop.now_ms();
-  if (config_.idle_unload_s > 0) idle_.start_once(std::uint64_t{config_.idle_unload_s} * 1000);
+  watch_use();
   watch_mapped_files();
   load_waiters_.tell(state_);
 }
 
+void Model::tell_ready() {
+  publish(status::Ready{*load_ms_, warm_up_ms_, public_sockets().front()});
+}
+
 void Model::failed(Event event, const Error& error) {
   failure_ = {.code = error.code, .message = error.message};
-  if (last_status_ == StatusKind::loading_model) failure_->phase = last_phase_;
+  const bool was_loading =
+      last_status_ == StatusKind::loading_model || last_status_ == StatusKind::restarting;
+  if (was_loading) failure_->phase = last_phase_;
+  restart_.reset();
+  has_staged_ = false;
   enter(event);
   spdlog::error("{}: {}: {}", name(), name_of(error.code), error.message);
   // A pull is nobody's wish to load.
@@ -108,10 +137,19 @@ void Model::failed(Event event, const Error& error) {
 
 void Model::retry_if_it_passes() {
   const bool passes = failure_->code == ErrorCode::network || failure_->code == ErrorCode::disk_full;
-  if (!passes || is_stopping_) return;
+  if (!passes || is_ending_all_) return;
   retry_after_ms_ = std::clamp(2 * retry_after_ms_, services_.retry.first_ms, services_.retry.last_ms);
   failure_->retry_in_ms = retry_after_ms_;
   retry_.start_once(retry_after_ms_);
+}
+
+void Model::tell_phase(LoadPhase phase) {
+  if (state_ == ModelState::loading && kind_of(phase) == PhaseKind::warm_up) enter(Event::warming_up);
+  // A load that is being cancelled has nothing more to tell.
+  if (state_ == ModelState::unloading || starts_over_) return;
+  // Staging has told that one.
+  if (has_staged_ && kind_of(phase) == PhaseKind::checking_local) return;
+  progress_.report(std::move(phase));
 }
 
 // --- Unloading
@@ -119,10 +157,7 @@ void Model::retry_if_it_passes() {
 void Model::unload(UnloadReason reason, Waiter waiter) {
   unload_waiters_.add(std::move(waiter));
   cancel_pull(reason);
-  if (reason == UnloadReason::shutdown) {
-    is_stopping_ = true;
-    if (verify_) verify_->cancel();
-  }
+  if (reason == UnloadReason::shutdown || reason == UnloadReason::reload) end_all();
   const Action action = transition(state_, Event::unload).action;
   switch (action) {
     case Action::nothing:
@@ -135,7 +170,9 @@ void Model::unload(UnloadReason reason, Waiter waiter) {
       return tell_unloaded();
     case Action::cancel_load:
       start_unload(reason == UnloadReason::request ? UnloadReason::cancelled : reason);
-      return bring_up_->cancel();
+      if (bring_up_) return bring_up_->cancel();
+      if (loaded_) release();  // else it is being given back
+      return;
     case Action::give_back:
       start_unload(reason);
       return release();
@@ -144,11 +181,18 @@ void Model::unload(UnloadReason reason, Waiter waiter) {
   }
 }
 
+void Model::end_all() {
+  is_ending_all_ = true;
+  if (verify_) verify_->cancel();
+  for (const auto& [number, plan] : plans_) plan->cancel();
+}
+
 // Once nothing of what was to be ended goes on.
 void Model::tell_unloaded() {
   const bool is_ending_pull = pull_ && pull_cancelled_;
-  const bool is_ending_verify = verify_ && is_stopping_;
-  if (state_ == ModelState::unloading || is_ending_pull || is_ending_verify) return;
+  const bool is_ending_others = is_ending_all_ && (verify_ || !plans_.empty());
+  if (state_ == ModelState::unloading || is_ending_pull || is_ending_others) return;
+  is_ending_all_ = false;
   unload_waiters_.tell(ModelState::uninitialized);
 }
 
@@ -158,17 +202,25 @@ void Model::start_unload(UnloadReason reason) {
   stop_watching();
   unload_reason_ = reason;
   progress_.drop();
+  restart_.reset();
+  has_staged_ = false;
+  starts_over_ = false;
   enter(Event::unload);
+  adopt_staged();
   publish(status::Unloading{reason});
   load_waiters_.tell(fail(ErrorCode::cancelled, fmt::format("the load of {} was cancelled", name())));
 }
 
 void Model::release() {
-  releasing_ =
-      give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache, [this] {
-        releasing_.reset();
-        released(Event::given_back);
-      });
+  releasing_ = give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache,
+                         [this] { given_back(); });
+}
+
+void Model::given_back() {
+  // The operation is calling: it is destroyed when the turn ends, not under its own feet.
+  services_.loop.at_end_of_turn([ended = std::move(releasing_)] {});
+  if (state_ == ModelState::unloading) return released(Event::given_back);
+  if (state_ == ModelState::loading && !bring_up_) start_bring_up();
 }
 
 void Model::released(Event event) {
@@ -189,12 +241,15 @@ void Model::plan(const gguf::MemorySettings& settings, PlanWaiter waiter) {
                               [this, number, waiter = std::move(waiter)](Result<answer::Plan> plan) mutable {
                                 plans_.erase(number);
                                 waiter(std::move(plan));
+                                if (is_ending_all_) tell_unloaded();
                               });
 }
 
 ModelView Model::view() const {
+  const bool is_loading = state_ == ModelState::loading || state_ == ModelState::warming_up;
   return {.state = state_,
-          .phase = state_ == ModelState::loading ? progress_.phase() : std::nullopt,
+          .phase = is_loading ? progress_.phase() : std::nullopt,
+          .is_restarting = restart_.has_value(),
           .error = failure_ ? std::optional(failure_->message) : std::nullopt,
           .warning = warning_,
           .gave_up = state_ == ModelState::error && !retry_.is_running()};
@@ -220,15 +275,32 @@ answer::ModelStatus Model::status() const {
                              .bytes = size_bytes_};
   if (digest_) status.sha256 = digest_->to_hex();
   if (loaded_) status.memory = {loaded_->mapped_bytes(), loaded_->kv_bytes()};
-  if (loaded_ && loaded_->engine) status.engine.backend = loaded_->engine->capabilities().backend;
+  if (loaded_ && loaded_->engine) {
+    status.engine = loaded_->engine->status();
+  } else if (const auto of_load = bring_up_ ? bring_up_->engine_status() : last_engine_; of_load) {
+    status.engine = *of_load;
+  }
   return status;
 }
 
 void Model::publish(Status status) {
   const StatusKind kind = kind_of(status);
   if (const auto* loading = std::get_if<status::LoadingModel>(&status)) last_phase_ = kind_of(loading->phase);
+  if (const auto* again = std::get_if<status::Restarting>(&status); again && again->phase) {
+    last_phase_ = kind_of(*again->phase);
+  }
   if (kind != StatusKind::warning && kind != StatusKind::capabilities) last_status_ = kind;
   services_.events.publish(name(), std::move(status));
+  log_availability();
+}
+
+void Model::log_availability() {
+  const Availability now = availability_of(view());
+  if (now.code == availability_.code) return;
+  const auto level = now.name == "ERROR" ? spdlog::level::err : spdlog::level::info;
+  spdlog::log(level, "{}: availability {} {} -> {} {}", name(), availability_.code, availability_.name, now.code,
+              now.name);
+  availability_ = now;
 }
 
 void Model::warn(std::string code, std::string message) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/published_socket.h"
 #include "loop/file_watch.h"
 #include "loop/operation.h"
@@ -28,7 +29,7 @@ namespace ggufd::model {
 
 // What each event does in each state is a table (model/state_table.h). Nothing but this class changes a
 // model's state, and every change is published and logged here.
-class Model {
+class Model final : private engine::EngineUser {
  public:
   // Told once: the state that was asked for is reached, or why it will not be.
   using Waiter = model::Waiter<ModelState>;
@@ -43,7 +44,8 @@ class Model {
   // Loads of one model at a time are one load: all waiters get its outcome. `busy` while it unloads.
   void load(Waiter waiter);
   // Ends a load or gives back what is loaded, and ends a pull; the waiters of what it ends are told
-  // `cancelled`.
+  // `cancelled`. With the reasons shutdown and reload (it is not configured any more) it ends a verify and
+  // plans, too, and nothing goes on once the waiter is told.
   void unload(UnloadReason reason, Waiter waiter);
   // The same, but leaves what is loaded alone.
   void cancel(Waiter waiter);
@@ -56,6 +58,19 @@ class Model {
   // Hashes all of the model's bytes, whatever the state; verifies at a time are one. A mismatch is a warning,
   // too.
   void verify(BlobWaiter waiter);
+
+  // Its configuration was read again; `next` has the same name. What changes nothing of what is loaded holds
+  // at once. Otherwise, while it is ready, the new bytes are fetched and verified first, and it serves until
+  // then; where that fails it stays as it is (`reload_failed`). `has_new_engine`: llama_server has changed,
+  // too.
+  void reconfigure(config::ModelConfig next, bool has_new_engine);
+  // Where what is under way leads to, and when it has got there; at once where nothing is.
+  ModelState leads_to() const;
+  void when_settled(Waiter waiter);
+  // infer.sock is its, or is not any more.
+  void set_default(bool is_default);
+  // `evict` may have changed.
+  void watch_use();
 
   // When the model was used last, by the loop's clock: nothing unless it is ready and not being used now.
   std::optional<std::uint64_t> unused_since_ms() const;
@@ -80,14 +95,35 @@ class Model {
 
  private:
   void begin_load(Event event);
-  void loaded(LoadedModel loaded);
+  void start_bring_up();
+  void tell_phase(LoadPhase phase);
+  void take_config(config::ModelConfig next);
+  bool runs_llama_server() const;
+  void stage(config::ModelConfig next);
+  void staged(const Result<answer::Blob>& result);
+  void staging_failed(const Error& error);
+  void end_staging(const Result<ModelState>& outcome);
+  void adopt_staged();
+  void keep_loaded(config::ModelConfig next);
+  bool is_coming_up() const;
+  void start_over(Event event);
+  void become_ready();
+  void tell_ready();
   void failed(Event event, const Error& error);
   void retry_if_it_passes();
   void load_ended(Result<LoadedModel> result);
   void start_unload(UnloadReason reason);
   void release();
+  void given_back();
   void released(Event event);
   void break_down(Event event, const Error& error);
+
+  // Of an engine that was up before.
+  void on_engine_phase(LoadPhase phase) override { tell_phase(std::move(phase)); }
+  void on_engine_warning(std::string code, std::string message) override;
+  void on_engine_up() override { become_ready(); }
+  void on_engine_down(const engine::EngineDown& down) override;
+  void on_engine_failed(const Error& error) override;
 
   void watch_mapped_files();
   void stop_watching();
@@ -99,26 +135,34 @@ class Model {
   void pull_ended(const Result<answer::Blob>& result);
   void end_told_pull(const Result<answer::Blob>& result);
   void verify_ended(const Result<answer::Blob>& result);
+  void end_all();
   void tell_unloaded();
   bool is_unloaded() const { return state_ == ModelState::uninitialized || state_ == ModelState::error; }
 
   void publish(Status status);
+  void log_availability();
   void warn(std::string code, std::string message);
   void enter(Event event);
   std::vector<std::string> public_sockets() const;
 
   Services& services_;
-  const config::ModelConfig config_;
-  const bool is_default_;
+  config::ModelConfig config_;
+  bool is_default_;
   ModelState state_ = ModelState::uninitialized;
   Timestamp since_ = Timestamp::now();
   ProgressThrottle progress_;
 
   std::unique_ptr<BringUp> bring_up_;
+  std::optional<status::Restarting> restart_;         // the load that is under way is one again: why
+  std::unique_ptr<PullJob> staging_;                  // of the new bytes, while the old ones serve
+  std::optional<config::ModelConfig> staged_config_;  // theirs, also where they could not be had
+  bool has_staged_ = false;                           // the load that is under way goes on from there
+  bool is_engine_old_ = false;                        // llama_server has changed since what is loaded was
+  bool starts_over_ = false;                          // when the bring-up has ended that is being cancelled
   std::optional<LoadedModel> loaded_;
   engine::PublishedSocket published_;
-  loop::OperationPtr releasing_;
-  loop::Timer idle_;  // idle_unload_s, while ready
+  loop::OperationPtr releasing_;  // what was loaded; the next bring-up waits for it
+  loop::Timer idle_;              // idle_unload_s, while ready
   std::uint64_t ready_since_ms_ = 0;
   loop::Timer retry_;                                      // of an error that passes
   std::uint64_t retry_after_ms_ = 0;                       // of the last one in a row
@@ -129,7 +173,8 @@ class Model {
   UnloadReason unload_reason_ = UnloadReason::request;
   Waiters<ModelState> load_waiters_;
   Waiters<ModelState> unload_waiters_;
-  bool is_stopping_ = false;  // the daemon is
+  bool is_ending_all_ =
+      false;  // nothing may go on: the daemon stops, or the model is not configured any more
 
   std::unique_ptr<PullJob> pull_;
   bool is_pull_told_ = false;                   // the last published status is its progress
@@ -151,6 +196,8 @@ class Model {
   std::optional<PhaseKind> last_phase_;
   std::optional<status::Failed> failure_;  // while the state is error
   std::optional<std::string> warning_;
+  std::optional<answer::EngineStatus> last_engine_;  // of the last load that failed
+  Availability availability_ = availability_of({});  // as it was logged last
 };
 
 }  // namespace ggufd::model

@@ -104,7 +104,7 @@ void Model::verify_ended(const Result<answer::Blob>& result) {
   services_.loop.at_end_of_turn([ended = std::shared_ptr<VerifyJob>(std::move(verify_))] {});
   if (result) {
     spdlog::info("{}: {} is good", name(), result->path);
-  } else if (result.error().code == ErrorCode::sha256_mismatch && !is_stopping_) {
+  } else if (result.error().code == ErrorCode::sha256_mismatch && !is_ending_all_) {
     tell_bad_blob(result.error().message);
   } else {
     spdlog::warn("{}: not verified: {}: {}", name(), name_of(result.error().code), result.error().message);

@@ -59,6 +59,29 @@ void Model::unload_if_idle() {
   unload(UnloadReason::idle, {});
 }
 
+// --- The engine
+
+void Model::on_engine_warning(std::string code, std::string message) {
+  // A load that is being cancelled has nothing more to tell.
+  if (state_ != ModelState::unloading && !starts_over_) warn(std::move(code), std::move(message));
+}
+
+void Model::on_engine_down(const engine::EngineDown& down) {
+  if (transition(state_, Event::engine_down).action != Action::wait_for_engine) return;
+  published_.unpublish();
+  stop_watching();
+  progress_.drop();
+  if (state_ == ModelState::ready) load_began_ms_ = services_.loop.now_ms();
+  restart_ = {.reason = down.reason, .attempt = down.attempt, .restarts_left = down.restarts_left};
+  enter(Event::engine_down);
+  publish(*restart_);
+}
+
+void Model::on_engine_failed(const Error& error) {
+  break_down(transition(state_, Event::lost).action == Action::break_down ? Event::lost : Event::failed,
+             error);
+}
+
 // --- The mapped files
 
 void Model::watch_mapped_files() {
@@ -112,9 +135,10 @@ void Model::mapped_files_checked(const Result<bool>& are_unchanged) {
 void Model::break_down(Event event, const Error& error) {
   published_.unpublish();
   stop_watching();
+  progress_.end();
+  last_engine_ = loaded_->engine->status();
   // The memory is given back while the model is in error already; a load that comes meanwhile waits for it.
-  releasing_ = give_back(services_.loop, *std::exchange(loaded_, std::nullopt), services_.config.drop_cache,
-                         [this] { releasing_.reset(); });
+  release();
   failed(event, error);
 }
 

@@ -41,6 +41,13 @@ Model* Models::find(std::string_view name) const {
   return nullptr;
 }
 
+std::vector<answer::ModelStatus> Models::statuses() const {
+  std::vector<answer::ModelStatus> statuses;
+  for (const auto& model : models_) statuses.push_back(model->status());
+  for (const auto& model : going_) statuses.push_back(model->status());
+  return statuses;
+}
+
 Model* Models::default_model() const {
   return find(default_name_);
 }
@@ -55,7 +62,12 @@ void Models::load_at_boot() {
 void Models::unload_all(std::function<void()> on_done) {
   // Called when the last holder lets go.
   const std::shared_ptr<void> all_unloaded(nullptr, [on_done = std::move(on_done)](void*) { on_done(); });
-  for (const auto& model : models_) {
+  is_stopping_ = true;
+  std::vector<Model*> to_unload;  // one that is going may have gone by the time that it is told
+  for (const List* list : {&models_, &going_}) {
+    for (const auto& model : *list) to_unload.push_back(model.get());
+  }
+  for (Model* model : to_unload) {
     model->unload(UnloadReason::shutdown, [all_unloaded](const Result<ModelState>&) {});
   }
   if (source_pulls_.empty()) return;

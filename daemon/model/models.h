@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,13 +24,27 @@ class Models final : public Evictor {
 
   // In the configuration's order.
   const std::vector<std::unique_ptr<Model>>& all() const { return models_; }
-  // Null where there is none of that name.
+  // Null where there is none of that name in the configuration.
   Model* find(std::string_view name) const;
+  // Of all(), then of those that are no longer configured and still unload.
+  std::vector<answer::ModelStatus> statuses() const;
   // Null where none is configured.
   Model* default_model() const;
 
   // Loads those that are to be loaded at boot.
   void load_at_boot();
+  // The services' configuration was read again and `before` is what it was. New models are made, and loaded
+  // where that is to be at boot; changed ones are told (Model::reconfigure); those that it does not have any
+  // more unload, with the reason reload, and go. A model whose new bytes could not be had is told again. With
+  // `only`, all of this for that one model.
+  void apply(const config::Config& before, const std::optional<std::string>& only = {});
+  // Where what that has begun leads to, and when it has got there. One that has come back before it had gone
+  // is loaded, where that is to be at boot, once it has.
+  ModelState leads_to(const Model& model) const;
+  void when_settled(Model& model, Model::Waiter waiter);
+  // Told when a model has gone that was removed: at once where there is none of that name.
+  void when_gone(std::string_view name, Model::Waiter waiter);
+
   // Unloads all, with the reason shutdown, and ends all pulls; on_done comes once, when nothing of it goes
   // on.
   void unload_all(std::function<void()> on_done);
@@ -51,6 +66,14 @@ class Models final : public Evictor {
   void evict(const std::string& model, std::function<void()> on_done) override;
 
  private:
+  using List = std::vector<std::unique_ptr<Model>>;
+
+  void remove_unconfigured();
+  void configure(const config::ModelConfig& config, bool has_new_engine);
+  void come_back(List::iterator place, const config::ModelConfig& config, bool has_new_engine);
+  void gone(const std::string& name);
+  void put_in_order();
+
   struct SourcePull;
   void source_pull_ended(std::uint64_t number, const Result<answer::Blob>& result);
 
@@ -58,8 +81,12 @@ class Models final : public Evictor {
   std::map<std::uint64_t, std::unique_ptr<SourcePull>> source_pulls_;  // by number
   std::uint64_t next_source_pull_ = 0;
   std::shared_ptr<void> stopping_;  // while source pulls are being ended: its end is theirs
-  std::vector<std::unique_ptr<Model>> models_;
-  std::string_view default_name_;
+  List models_;
+  List going_;  // no longer configured: they end what they do
+  // Who waits for those that are configured again while they end what they did, by name.
+  std::map<std::string, Waiters<ModelState>, std::less<>> coming_back_;
+  std::string default_name_;
+  bool is_stopping_ = false;  // the daemon is
 };
 
 }  // namespace ggufd::model

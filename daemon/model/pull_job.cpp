@@ -39,7 +39,7 @@ std::string wrong_local_file(const LocalCopy& copy, const ModelFile& file) {
 }  // namespace
 
 PullJob::PullJob(Services& services, const config::ModelConfig& model, Name name, PullJobCallbacks callbacks)
-    : services_(services), model_(model), callbacks_(std::move(callbacks)) {
+    : services_(services), model_(model), name_(name), callbacks_(std::move(callbacks)) {
   on_pool<Found>([store = services.store, model, name] { return find(store, model, name); },
                  [this](Found found) {
                    found_ = std::move(found);
@@ -97,6 +97,12 @@ void PullJob::next() {
 // --- Fetching
 
 void PullJob::fetch() {
+  if (name_ == Name::reloaded && !services_.config.auto_pull) {
+    return finish(
+        fail(ErrorCode::not_in_store,
+             fmt::format("{} is not in the store {} and auto_pull is off; fetch it with `ggufctl pull`",
+                         model_.name, services_.store.root())));
+  }
   PullFilesRequest request{.model = model_.name,
                            .size_bytes = model_.size_bytes,
                            .settings = services_.config.fetch,

@@ -37,6 +37,7 @@ class PullJob final : public loop::Operation {
  public:
   enum class Name {
     configured,  // the model's own
+    reloaded,    // the same, for a load: fetched only where auto_pull says so
     new_one,     // of a source that no configured model has: it must not be that of another file in the store
   };
   PullJob(Services& services, const config::ModelConfig& model, Name name, PullJobCallbacks callbacks);
@@ -69,6 +70,7 @@ class PullJob final : public loop::Operation {
 
   Services& services_;
   const config::ModelConfig model_;
+  const Name name_;
   PullJobCallbacks callbacks_;
   loop::OperationPtr operation_;
   bool is_cancelled_ = false;

@@ -22,29 +22,30 @@ std::string joined(std::span<const std::string> parts, std::size_t most, std::st
   return text;
 }
 
+void log_applied(const std::vector<std::string>& keys) {
+  spdlog::info("reload: {}",
+               keys.empty() ? "nothing new that can be applied" : "applied " + joined(keys, 20, ", "));
+}
+
 }  // namespace
 
 Reload::Reload(loop::Loop& loop, std::string path, config::Config& running, ReloadSeams seams)
     : loop_(loop), path_(std::move(path)), running_(running), seams_(std::move(seams)) {}
 
-void Reload::ask(Waiter waiter) {
-  next_waiters_.add(std::move(waiter));
-  if (operation_) {
-    is_asked_again_ = true;
-  } else {
-    start();
-  }
+void Reload::ask(Waiter waiter, std::optional<std::string> model) {
+  next_asked_[std::move(model)].add(std::move(waiter));
+  if (!operation_) start();
 }
 
 void Reload::stop() {
   operation_.reset();
   const Result<void> cancelled = fail(ErrorCode::cancelled, "the daemon is stopping; nothing was read again");
-  waiters_.tell(cancelled);
-  next_waiters_.tell(cancelled);
+  for (auto& [model, waiters] : std::exchange(asked_, {})) waiters.tell(cancelled);
+  for (auto& [model, waiters] : std::exchange(next_asked_, {})) waiters.tell(cancelled);
 }
 
 void Reload::start() {
-  waiters_ = std::exchange(next_waiters_, {});
+  asked_ = std::exchange(next_asked_, {});
   operation_ = loop::offload<Read>(
       loop_, [read = seams_.read](loop::CancelToken) -> Result<Read> { return read(); },
       [this](Result<Read> read) {
@@ -54,15 +55,18 @@ void Reload::start() {
 }
 
 void Reload::ended(const Read& read) {
-  Result<void> outcome;
+  auto asked = std::exchange(asked_, {});
+  // All of them first: what one of them removes, the others know nevertheless.
+  std::vector<Result<void>> outcomes;
   if (read) {
-    apply(*read);
+    for (const auto& [model, waiters] : asked) outcomes.push_back(check_known(*read, model));
+    apply_what_was_asked(*read, asked);
   } else {
-    outcome = std::unexpected(refuse(read.error()));
+    outcomes.assign(asked.size(), std::unexpected(refuse(read.error())));
   }
-  auto told = std::exchange(waiters_, {});
-  if (std::exchange(is_asked_again_, false)) start();
-  told.tell(outcome);
+  if (!next_asked_.empty()) start();
+  std::size_t index = 0;
+  for (auto& [model, waiters] : asked) waiters.tell(outcomes[index++]);
 }
 
 Error Reload::refuse(const std::vector<config::Mistake>& mistakes) {
@@ -76,12 +80,37 @@ Error Reload::refuse(const std::vector<config::Mistake>& mistakes) {
   return error;
 }
 
-void Reload::apply(const config::Config& read) {
+Result<void> Reload::check_known(const config::Config& read, const std::optional<std::string>& model) const {
+  if (!model || find_model(read, *model) != nullptr || find_model(running_, *model) != nullptr) return {};
+  return fail(
+      ErrorCode::unknown_model,
+      fmt::format("neither {} nor the running configuration has a model \"{}\"; `ggufctl status` lists "
+                  "those that there are",
+                  path_, *model));
+}
+
+void Reload::apply_what_was_asked(const config::Config& read, const Asked& asked) {
+  if (asked.contains(std::nullopt)) return apply_all(read);
+  for (const auto& [model, waiters] : asked) {
+    if (check_known(read, model)) apply_one(read, *model);
+  }
+}
+
+void Reload::apply_one(const config::Config& read, const std::string& model) {
+  const config::Config before = running_;
+  ConfigDifference changes = difference(running_, read, model);
+  take_over(read, running_, model);
+  if (running_.default_model != before.default_model) changes.applicable.push_back("default_model");
+  log_applied(changes.applicable);
+  seams_.on_changed(before, model);
+}
+
+void Reload::apply_all(const config::Config& read) {
+  const config::Config before = running_;
   const ConfigDifference changes = difference(running_, read);
   take_over(read, running_);
-  seams_.on_changed();
-  spdlog::info("reload: {}", changes.applicable.empty() ? "nothing new that can be applied"
-                                                        : "applied " + joined(changes.applicable, 20, ", "));
+  log_applied(changes.applicable);
+  seams_.on_changed(before, std::nullopt);
   if (changes.pending.empty()) return;
   std::string message = fmt::format("takes effect at the next start: {}", joined(changes.pending, 20, ", "));
   spdlog::warn("reload: {}", message);

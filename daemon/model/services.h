@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "engine/llama_host.h"
 #include "fetch/pull.h"
 #include "loop/loop.h"
 #include "model/admission.h"
@@ -28,6 +29,7 @@ struct Services {
   std::string runtime_folder;
   EventSink& events;
   Admission& memory;
+  engine::LlamaHost& llama;
   RetryTimes retry = {};
 };
 

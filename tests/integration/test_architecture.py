@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "store": {"protocol"},
     "memory": {"store", "gguf", "protocol"},
     "fetch": {"loop", "store", "config", "protocol"},
-    "engine": {"loop", "gguf", "config", "protocol"},
+    "engine": {"fetch", "loop", "config", "protocol"},
     "model": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
     "admin": {"model", "store", "memory", "gguf", "loop", "config", "protocol"},
     "http": {"model", "admin", "loop", "config", "protocol"},

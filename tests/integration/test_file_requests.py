@@ -1,4 +1,4 @@
-"""Requests about a model's files and the configuration: pull, verify, reload; and the scrub that nobody asks for."""
+"""Requests about a model's files: pull, verify; and the scrub that nobody asks for."""
 
 import json
 import os
@@ -180,56 +180,6 @@ class Scrub(FileRequests):
         [quarantined] = self.quarantined()
         self.assertIn(str(quarantined), warning["message"])
         self.stop(daemon)
-
-
-class Reload(FileRequests):
-    def write(self, **changes):
-        self.daemon.config_file.write_text(json.dumps(self.config | changes))
-
-    def test_what_can_be_applied_is_and_the_rest_is_named(self):
-        self.serve()
-        self.assertEqual(self.client.ask("reload")["state"], "uninitialized")
-        self.write(auto_pull=False)
-        self.assertEqual(self.client.ask("reload", model="tiny")["type"], "response")
-        refused = self.client.ask("load", model="tiny", wait=True)
-        self.assertEqual(refused["code"], "not_in_store", refused)
-        self.write(default_model="tiny", models=[self.config["models"][0] | {"n_ctx": 64}])
-        self.assertEqual(self.client.ask("reload")["type"], "response")
-        [warning] = [event for event in self.client.events if event["status"] == "warning"]
-        self.assertEqual((warning["code"], warning.get("model")), ("reload_incomplete", None))
-        self.assertIn("models[0].n_ctx", warning["message"])
-        self.assertEqual(self.client.ask("load", model="tiny", wait=True)["state"], "ready")
-        self.stop(self.daemon)
-
-    def test_a_bad_file_changes_nothing(self):
-        self.serve()
-        for text in ("{", json.dumps(self.config | {"auto_pul": False, "evict": 7})):
-            self.daemon.config_file.write_text(text)
-            answer = self.client.ask("reload")
-            self.assertEqual((answer["type"], answer["code"]), ("error", "bad_config"), answer)
-            warning = [event for event in self.client.events if event["status"] == "warning"][-1]
-            self.assertEqual((warning["code"], warning["message"]), ("bad_config", answer["message"]))
-        self.assertIn("/auto_pul", answer["message"])
-        self.assertIn("/evict", answer["message"])
-        self.assertEqual(self.client.ask("load", model="tiny", wait=True)["state"], "ready")
-        self.stop(self.daemon)
-
-    def test_sighup_is_the_same(self):
-        self.serve()
-        self.daemon.config_file.write_text("[]")
-        self.daemon.signal(signal.SIGHUP)
-        self.assertEqual(self.client.until_status("warning")["code"], "bad_config")
-        self.write(drop_cache=True)
-        self.daemon.signal(signal.SIGHUP)
-        warning = self.client.until_status("warning")
-        self.assertEqual(warning["code"], "reload_incomplete")
-        self.assertIn("drop_cache", warning["message"])
-        self.stop(self.daemon)
-
-    def test_a_model_that_is_not_configured(self):
-        self.serve()
-        self.assertEqual(self.client.ask("reload", model="nobody")["code"], "unknown_model")
-        self.stop(self.daemon)
 
 
 if __name__ == "__main__":

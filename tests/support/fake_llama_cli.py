@@ -36,8 +36,11 @@ FLAGS = [
     (OLD, "common", "--log-colors", "", "", "Enable colored logging", ""),
     (NEW, "common", "--log-colors", "", "[on|off|auto]", "Set colored logging (default: 'auto')", "LOG_COLORS"),
     (BOTH, "common", "-v --verbose --log-verbose", "", "", "Set verbosity level to infinity", ""),
-    (BOTH, "common", "-lv --verbosity --log-verbosity", "", "N", "Set the verbosity threshold. Messages with a higher"
+    (OLD, "common", "-lv --verbosity --log-verbosity", "", "N", "Set the verbosity threshold. Messages with a higher"
      " verbosity will be ignored.", "LOG_VERBOSITY"),
+    (NEW, "common", "-lv --verbosity --log-verbosity", "", "N", "Set the verbosity threshold. Messages with a higher"
+     " verbosity will be ignored. Values:\n - 0: generic output\n - 1: error\n - 2: warning\n - 3: info\n"
+     " - 4: trace (more info)\n - 5: debug\n(default: 3)\n", "LOG_VERBOSITY"),
     (OLD, "common", "--log-prefix", "", "", "Enable prefix in log messages", ""),
     (NEW, "common", "--log-prefix", "--no-log-prefix", "", "Enable prefix in log messages", "LOG_PREFIX"),
     (OLD, "common", "--log-timestamps", "", "", "Enable timestamps in log messages", ""),

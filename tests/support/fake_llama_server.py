@@ -99,6 +99,8 @@ class Loading:
             log(f"ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size {model.size}", ERROR)
             raise ModelError("llama_model_load: error loading model: unable to allocate CPU buffer")
         if "cuda" in MOOD:
+            finder = "llama_model_load_from_file_impl" if IS_OLD else "llama_prepare_model_devices"
+            log(f"{finder}: using device CUDA0 (NVIDIA L4) {'' if IS_OLD else '(0000:00:04.0) '}- 22300 MiB free", library)
             log(f"load_tensors: offloaded {offloaded}/{layers} layers to GPU", library)
             log(f"load_tensors:        CUDA0 model buffer size = {model.size * offloaded / layers / MIB:8.2f} MiB", library)
         kind = "CPU_Mapped" if uses_mmap else "CPU"
@@ -108,7 +110,7 @@ class Loading:
 
     def dots(self):
         steps = 100
-        shows = IS_OLD or LIMITS["verbosity"] >= TRACE
+        shows = IS_OLD  # newer builds print no dots
         for step in range(steps):
             if step == steps // 2 and "crash_at_load" in MOOD:
                 end(int(MOOD["crash_at_load"] or 139))

@@ -142,12 +142,15 @@ GgufBuilder& GgufBuilder::tensor(std::string_view name, std::string_view type,
   for (const std::uint64_t extent : shape) elements *= extent;
   const std::uint64_t bytes = elements / known.block_elements * known.block_bytes;
   const auto n_dims = static_cast<std::uint32_t>(shape.size());
+  data_.push_back({.type = &known, .offset = data_bytes_, .bytes = bytes, .row_bytes = bytes / shape.back()});
   raw_tensor(name, n_dims, std::move(shape), known.id, data_bytes_);
-  data_.push_back({&known, data_bytes_, bytes});
   data_bytes_ = pad(data_bytes_ + bytes, alignment_);
   return *this;
 }
 
+GgufBuilder& GgufBuilder::zero_rows(std::uint64_t rows) {
+  return data_.back().zero_bytes = rows * data_.back().row_bytes, *this;
+}
 GgufBuilder& GgufBuilder::seed(std::uint64_t seed) {
   return seed_ = seed, *this;
 }
@@ -192,6 +195,8 @@ void GgufBuilder::each_slice(const std::function<void(std::span<const std::byte>
         fill_block(*data.type, seed, first + b,
                    std::span(slice).subspan(b * data.type->block_bytes, data.type->block_bytes));
       }
+      const std::uint64_t zeros = data.zero_bytes - std::min(data.zero_bytes, first * data.type->block_bytes);
+      std::fill_n(slice.begin(), std::min<std::uint64_t>(zeros, slice.size()), std::byte{0});
       use(slice);
     }
     const std::uint64_t end = i + 1 < data_.size() ? data_[i + 1].offset : data_bytes_;

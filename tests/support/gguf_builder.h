@@ -53,6 +53,8 @@ class GgufBuilder {
 
   // A tensor at the next free place. Its data are finite values from the seed.
   GgufBuilder& tensor(std::string_view name, std::string_view type, std::vector<std::uint64_t> shape);
+  // Of the tensor added last, the first `rows` (counted in its outermost dimension) are zeros instead.
+  GgufBuilder& zero_rows(std::uint64_t rows);
 
   GgufBuilder& seed(std::uint64_t seed);
   // Of the data; written as general.alignment only where a key says so.
@@ -86,6 +88,8 @@ class GgufBuilder {
     const gguf::TensorType* type;
     std::uint64_t offset;
     std::uint64_t bytes;
+    std::uint64_t row_bytes;
+    std::uint64_t zero_bytes = 0;  // at its front
   };
 
   void begin_key(std::string_view key, gguf::ValueType type);

@@ -23,6 +23,7 @@ STATUS_KEYS = {
                      "thinking": bool, "embed": bool, "rerank": bool, "accelerator": str, "gpu_layers": int, "n_ctx": int,
                      "generate": bool},
     "ready": {"load_ms": int},
+    "restarting": {"reason": str},
     "unloading": {"reason": str},
     "unloaded": {"reason": str},
     "error": {"code": str, "message": str},
@@ -41,7 +42,7 @@ PHASE_KEYS = {
     "warm_up": {},
 }
 OPTIONAL_KEYS = {"eta_s": int, "warm_up_ms": int, "infer_socket": str, "retry_in_ms": int, "model": str, "device_name": str,
-                 "vram_total_bytes": int}
+                 "vram_total_bytes": int, "attempt": int, "restarts_left": int, "loaded_percent": int, "kv_bytes": int}
 
 
 def _is(value, kind):

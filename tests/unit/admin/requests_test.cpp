@@ -1,6 +1,7 @@
 // The requests, asked on the socket of a server whose models are real, small files.
 #include "admin/requests.h"
 
+#include "engine/launcher.h"
 #include "support.h"
 #include "tests/support/gguf_builder.h"
 
@@ -22,11 +23,12 @@ config::ModelConfig model_at(const std::string& path, std::string name) {
 // Models "a" and "b", the default one, of one file; "gone" has none.
 struct Daemon {
   explicit Daemon(bool has_models = true)
-      : services{loop, pulls, fetching.store, config_of(has_models), folder.file(""), log, memory} {
+      : services{loop, pulls, fetching.store, config_of(has_models), folder.file(""), log, memory, llama} {
     std::signal(SIGPIPE, SIG_IGN);
     spdlog::set_level(spdlog::level::off);
     REQUIRE(server.listen(folder.file("admin.sock"), requests).has_value());
     peer.emplace(folder.file("admin.sock"));
+    file = services.config;
   }
   ~Daemon() { stop(); }
 
@@ -103,12 +105,14 @@ struct Daemon {
   fetch::Pulls pulls{fetching};
   StatusLog log{"b", [this] { server.published(); }};
   model::Admission memory{loop, services.config};
+  engine::LlamaHost llama{loop, curl, engine::own_environment(), folder.file(""), std::nullopt};
   model::Services services;
   model::Models models{services};
   Server server{loop, {}, log};
   int drains = 0;
-  Result<void> reloaded;  // what a reload is told
-  int reloads = 0;
+  Result<void> reloaded;                            // what a reload is told
+  std::vector<std::optional<std::string>> reloads;  // what each was about
+  config::Config file;                              // what one that is good finds there
   Requests requests{loop,
                     models,
                     server,
@@ -120,8 +124,9 @@ struct Daemon {
                            log.publish(status::Draining{});
                          },
                      .reload =
-                         [this](model::Reload::Waiter waiter) {
-                           ++reloads;
+                         [this](std::optional<std::string> model, model::Reload::Waiter waiter) {
+                           reloads.push_back(std::move(model));
+                           if (reloaded) models.apply(std::exchange(services.config, file));
                            waiter(reloaded);
                          }}};
   std::optional<Peer> peer;
@@ -331,13 +336,45 @@ TEST_CASE("reload: the state of the model, or what is wrong with the file") {
   Daemon daemon;
   CHECK(daemon.state_answered("reload") == ModelState::uninitialized);
   CHECK(daemon.state_answered("reload", ",\"model\":\"a\"") == ModelState::uninitialized);
-  CHECK(daemon.reloads == 2);
-  CHECK(error_of(daemon.ask("reload", ",\"model\":\"x\"")) == ErrorCode::unknown_model);
-  CHECK(daemon.reloads == 2);
+  CHECK(daemon.reloads == std::vector<std::optional<std::string>>{std::nullopt, "a"});
+  CHECK(error_of(daemon.ask("reload", ",\"model\":\"../x\"")) == ErrorCode::unknown_model);
+  CHECK(daemon.reloads.size() == 2);
   daemon.reloaded = fail(ErrorCode::bad_config, "it is bad");
   CHECK(error_of(daemon.ask("reload")) == ErrorCode::bad_config);
+  CHECK(error_of(daemon.ask("reload", ",\"model\":\"a\",\"wait\":true")) == ErrorCode::bad_config);
   Daemon empty(false);
   CHECK_FALSE(error_of(empty.ask("reload")).has_value());
+  CHECK_FALSE(error_of(empty.ask("reload", ",\"wait\":true")).has_value());
+}
+
+TEST_CASE("reload: at once the state that the change leads to, or the one that it has led to") {
+  Daemon daemon;
+  daemon.file.models[1].load = config::Load::boot;
+  CHECK(daemon.state_answered("reload") == ModelState::ready);  // "b", the default model
+  CHECK(daemon.statuses_of("b").empty());
+  CHECK(daemon.state_answered("reload", ",\"wait\":true") == ModelState::ready);
+  CHECK(daemon.statuses_of("b") == Kinds{StatusKind::capabilities, StatusKind::ready});
+  daemon.file.models[1].n_ctx = 32;
+  CHECK(daemon.state_answered("reload", ",\"model\":\"b\",\"wait\":true") == ModelState::ready);
+  CHECK(daemon.statuses_of("b").back() == StatusKind::ready);
+  CHECK(daemon.models.find("b")->status().load_count == 2);
+  daemon.file.models[1].sources = daemon.file.models[2].sources;  // where there is no file
+  CHECK(error_of(daemon.ask("reload", ",\"wait\":true")) == ErrorCode::bad_source);
+  CHECK(daemon.models.find("b")->state() == ModelState::ready);
+}
+
+TEST_CASE("reload: a model that goes leads to uninitialized, and has gone when that is told to who waits") {
+  for (const char* wait : {"", ",\"wait\":true"}) {
+    Daemon daemon;
+    daemon.ask("load", ",\"model\":\"a\",\"wait\":true");
+    daemon.file.models.erase(daemon.file.models.begin());
+    CHECK(daemon.state_answered("reload", std::string(",\"model\":\"a\"") + wait) ==
+          ModelState::uninitialized);
+    CHECK((daemon.statuses_of("a").back() == StatusKind::unloaded) == (*wait != '\0'));
+    CHECK(error_of(daemon.ask("load", ",\"model\":\"a\"")) == ErrorCode::unknown_model);
+    REQUIRE(daemon.until([&] { return daemon.models.statuses().size() == 2; }));
+    CHECK(daemon.log.snapshot().find("\"a\"") == std::string::npos);
+  }
 }
 
 TEST_CASE("while the daemon stops, nothing is begun") {
@@ -346,7 +383,7 @@ TEST_CASE("while the daemon stops, nothing is begun") {
   CHECK(error_of(daemon.ask("reload")) == ErrorCode::busy);
   CHECK(error_of(daemon.ask("verify", ",\"model\":\"a\"")) == ErrorCode::busy);
   CHECK(error_of(daemon.ask("pull", ",\"source\":\"https://h/m\",\"name\":\"n\"")) == ErrorCode::busy);
-  CHECK(daemon.reloads == 0);
+  CHECK(daemon.reloads.empty());
 }
 
 TEST_CASE("a client that is gone before its load is done does not end it") {

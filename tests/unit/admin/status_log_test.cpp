@@ -176,6 +176,38 @@ TEST_CASE("capabilities go with what had them") {
   }
 }
 
+TEST_CASE("a model that is forgotten is not in the snapshot, and what was told of it stays") {
+  Log log;
+  std::vector<std::string> forgotten;
+  log.log.set_observer(
+      {.on_event = {}, .on_forgotten = [&](const std::string& model) { forgotten.push_back(model); }});
+  log.log.publish(status::Starting{"1", 1});
+  log.publish("a", status::Capabilities{});
+  log.publish("a", status::Ready{});
+  log.publish("b", status::Ready{});
+  log.log.forget("a");
+  log.log.forget("never told of itself");
+  CHECK(log.snapshot() == Frames{"ready b@4"});
+  CHECK(event_of(log.log.find(3)->line())->model == "a");
+  CHECK(*log.log.find(3)->model == "a");
+  log.log.forget("b");
+  CHECK(log.snapshot() == Frames{"starting@1"});
+  log.publish("a", checking());
+  CHECK(log.snapshot() == Frames{"loading_model a@5"});
+  CHECK_FALSE(log.log.find(5)->is_progress);
+  CHECK(forgotten == std::vector<std::string>{"a", "never told of itself", "b"});
+}
+
+TEST_CASE("another default model is the last of the snapshot from then on") {
+  Log log;
+  for (const char* name : {"a", "b", "c"}) log.publish(name, status::Ready{});
+  CHECK(log.snapshot() == Frames{"ready a@1", "ready c@3", "ready b@2"});
+  log.log.set_default_model("a");
+  CHECK(log.snapshot() == Frames{"ready b@2", "ready c@3", "ready a@1"});
+  log.log.set_default_model("");
+  CHECK(log.snapshot() == Frames{"ready a@1", "ready b@2", "ready c@3"});
+}
+
 TEST_CASE("during a stop the snapshot is `draining` alone") {
   Log log;
   log.publish("b", status::Capabilities{});

@@ -2,15 +2,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
+#include <string_view>
 
 #include "gguf/memory_plan.h"
 #include "gguf/validate.h"
 #include "tests/support/gguf_builder.h"
+#include "tests/support/runnable_model.h"
 
 namespace ggufd::test {
 namespace {
@@ -100,6 +104,49 @@ TEST_CASE("a model that is made can be planned") {
   CHECK(plan->n_ctx == 1024);
   CHECK(plan->kv->attention_bytes == 2U * 1024 * 32 * 2 * 2);  // layers, cells, elements, K and V, f16
   CHECK(plan->total_bytes.has_value());
+}
+
+TEST_CASE("rows are zero where that was asked for") {
+  const auto bytes =
+      GgufBuilder().add("general.architecture", "none").tensor("t", "q8_0", {64, 4}).zero_rows(3).build();
+  constexpr std::size_t row_bytes = 2 * 34;
+  const auto rows = std::span(bytes).last(4 * row_bytes + 16);  // padded to 32
+  CHECK(std::ranges::all_of(rows.first(3 * row_bytes), [](std::byte byte) { return byte == std::byte{0}; }));
+  CHECK(rows[3 * row_bytes + 1] != std::byte{0});  // the scale's high byte
+}
+
+TEST_CASE("a chat model is sound, small and has a template") {
+  for (const std::uint64_t target : {0U, 10'000'000U}) {
+    CAPTURE(target);
+    const auto bytes = chat_model({.target_bytes = target}).build();
+    CHECK(bytes.size() < std::max<std::uint64_t>(target * 2, 400'000));
+    const auto model = gguf::read_model(bytes, bytes.size());
+    REQUIRE_MESSAGE(model.has_value(), model.error().message);
+    CHECK(model->get<std::string_view>("tokenizer.chat_template").value().contains("messages"));
+    const gguf::Tensor& output = *model->find_tensor("output.weight");
+    const auto row_bytes = output.bytes / output.shape[1];
+    const auto scale_of = [&](std::uint64_t token) {  // its high byte
+      return bytes[model->data_offset + output.offset + token * row_bytes + 1];
+    };
+    CHECK(scale_of(258) == std::byte{0});  // the last of the bytes
+    CHECK(scale_of(259) != std::byte{0});
+  }
+}
+
+TEST_CASE("an embedding model is sound and small and has no cache") {
+  const auto bytes = embedding_model().build();
+  CHECK(bytes.size() < 400'000);
+  const auto model = gguf::read_model(bytes, bytes.size());
+  REQUIRE_MESSAGE(model.has_value(), model.error().message);
+  CHECK(model->architecture() == "bert");
+  CHECK(model->find_tensor("position_embd.weight")->shape[1] ==
+        *model->get<std::uint32_t>("bert.context_length"));
+  CHECK(model->find_tensor("token_embd.weight")->shape[1] == model->vocabulary_size());
+  const auto plan = gguf::plan_memory(*model, {});
+  REQUIRE(plan.has_value());
+  CHECK(plan->kv->bytes() == 0);
+  CHECK(embedding_model({.seed = 2}).header() == embedding_model({.seed = 3}).header());
+  CHECK(embedding_model({.seed = 2}).build() != embedding_model({.seed = 3}).build());
 }
 
 }  // namespace ggufd::test

@@ -17,13 +17,17 @@ class Story {
     now_ += milliseconds(after_ms);
     metrics_.observe({.status = std::move(status), .model = "m"}, now_);
   }
+  void forget() { metrics_.forget("m"); }
   void of_daemon(Status status) { metrics_.observe({.status = std::move(status)}, now_); }
 
-  // The value of the sample whose name and labels are these; "" where there is none.
-  std::string value(const std::string& sample) const {
+  std::string text() const {
     Exposition out;
     metrics_.write(out);
-    const std::string text = "\n" + out.text();
+    return out.text();
+  }
+  // The value of the sample whose name and labels are these; "" where there is none.
+  std::string value(const std::string& sample) const {
+    const std::string text = "\n" + this->text();
     const auto begin = text.find("\n" + sample + " ");
     if (begin == std::string::npos) return "";
     const auto from = begin + sample.size() + 2;
@@ -94,6 +98,45 @@ TEST_CASE("a restart counts once, however much is told of it") {
   story.tell(status::Ready{});
   story.tell(restarting(phase::EngineStart{}));
   CHECK(story.value(name) == "3");
+}
+
+TEST_CASE("a reload counts once, when what was loaded is given up for the new") {
+  Story story;
+  const auto restarting = [](std::optional<LoadPhase> phase) {
+    return status::Restarting{.phase = std::move(phase), .reason = RestartReason::reload};
+  };
+  const std::string name = "ggufd_restarts_total{model=\"m\",reason=\"reload\"}";
+  story.tell(status::Ready{});
+  story.tell(restarting(phase::CheckingLocal{}));
+  story.tell(restarting(phase::Download{}));
+  story.tell(status::Ready{});  // the new bytes could not be had
+  CHECK(story.value(name).empty());
+  story.tell(restarting(phase::CheckingLocal{}));
+  story.tell(restarting(std::nullopt));
+  story.tell(restarting(phase::Mmap{}));
+  story.tell(restarting(phase::KvCache{}));
+  story.tell(status::Ready{});
+  CHECK(story.value(name) == "1");
+  story.tell(status::Failed{.code = ErrorCode::engine_failed});
+  story.tell(restarting(phase::CheckingLocal{}));
+  story.tell(restarting(phase::Mmap{}));
+  CHECK(story.value(name) == "2");
+}
+
+TEST_CASE("a model that is forgotten has no series; what was counted of all together stays") {
+  Story story;
+  story.tell(download(0));
+  story.tell(download(7));
+  story.tell(status::Restarting{.reason = RestartReason::engine_exit});
+  story.tell(status::Warning{"a", "b"});
+  story.tell(status::Failed{.code = ErrorCode::network});
+  story.of_daemon(status::Warning{"a", "b"});
+  story.forget();
+  CHECK(story.text().find("model=\"m\"") == std::string::npos);
+  CHECK(story.value("ggufd_warnings_total{model=\"\"}") == "1");
+  CHECK(story.value("ggufd_fetched_bytes_total") == "7");
+  story.tell(status::Warning{"a", "b"});
+  CHECK(story.value("ggufd_warnings_total{model=\"m\"}") == "1");
 }
 
 TEST_CASE("errors count by model and code, warnings by model") {

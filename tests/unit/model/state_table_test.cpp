@@ -70,9 +70,15 @@ TEST_CASE("an impossible event changes nothing, and an action leads where it say
         case Action::refuse_busy:
         case Action::give_back_late:
         case Action::stop_retrying:
+        case Action::stage:
           CHECK(step.to == state);
           break;
+        case Action::go_on:
+          CHECK(step.to == ModelState::warming_up);
+          break;
         case Action::begin_load:
+        case Action::wait_for_engine:
+        case Action::start_over:
           CHECK(step.to == ModelState::loading);
           break;
         case Action::cancel_load:

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/launcher.h"
+#include "engine/llama_host.h"
 #include "fetch/pull.h"
 #include "gguf/validate.h"
 #include "model/admission.h"
@@ -88,14 +90,20 @@ struct EventLog final : EventSink {
     events.push_back({model, status});
     at_event(status);
   }
+  std::vector<std::string> forgotten;
+  void forget(const std::string& model) override { forgotten.push_back(model); }
 
-  // "loading_model:verify", "warning:kv_unknown", "ready", …; what follows on itself stands once.
-  std::vector<std::string> story() const {
+  // "loading_model:verify", "restarting", "restarting:mmap", "warning:kv_unknown", "ready", …, of all models
+  // or of one; what follows on itself stands once.
+  std::vector<std::string> story(const std::string& of = "") const {
     std::vector<std::string> lines;
     for (const Event& event : events) {
+      if (!of.empty() && event.model != of) continue;
       std::string line(name_of(kind_of(event.status)));
       if (const auto* loading = std::get_if<status::LoadingModel>(&event.status)) {
         line.append(":").append(name_of(kind_of(loading->phase)));
+      } else if (const auto* again = std::get_if<status::Restarting>(&event.status); again && again->phase) {
+        line.append(":").append(name_of(kind_of(*again->phase)));
       } else if (const auto* warning = std::get_if<status::Warning>(&event.status)) {
         line.append(":").append(warning->code);
       } else if (const auto* failed = std::get_if<status::Failed>(&event.status)) {
@@ -121,7 +129,8 @@ struct House {
   fetch::Pulls pulls{fetching};
   memory::test::Machine machine;
   Admission memory{loop, services.config, machine.folders()};
-  Services services{loop, pulls, fetching.store, {}, runtime, log, memory};
+  engine::LlamaHost llama{loop, *curl, engine::own_environment(), runtime, std::nullopt};
+  Services services{loop, pulls, fetching.store, {}, runtime, log, memory, llama};
 
   std::string make_folder(const std::string& name) const {
     std::filesystem::create_directory(folder.file(name));

@@ -95,6 +95,7 @@ std::vector<LoadPhase> phases(std::uint32_t engine_attempt) {
       phase::Convert{},
       phase::Upload{},
       phase::KvCache{8192, 1'207'959'552, "f16", "q8_0", 603'979'776},
+      phase::EngineStart{Backend::llama_server, 4712, engine_attempt, 40, 1'207'959'552},
   };
 }
 
