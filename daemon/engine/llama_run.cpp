@@ -55,15 +55,18 @@ std::string with_last_words(std::string how, const LlamaLog& log) {
 
 }  // namespace
 
-Result<std::unique_ptr<LlamaRun>> LlamaRun::start(LlamaHost& host, const LlamaOrder& order,
+Result<std::unique_ptr<LlamaRun>> LlamaRun::start(LlamaHost& host, std::shared_ptr<const LlamaOrder> order,
                                                   LlamaRunCallbacks callbacks) {
-  std::unique_ptr<LlamaRun> run(new LlamaRun(host, order, std::move(callbacks)));
+  std::unique_ptr<LlamaRun> run(new LlamaRun(host, std::move(order), std::move(callbacks)));
   if (auto begun = run->begin(); !begun) return std::unexpected(std::move(begun.error()));
   return run;
 }
 
-LlamaRun::LlamaRun(LlamaHost& host, const LlamaOrder& order, LlamaRunCallbacks callbacks)
-    : host_(host), order_(order), callbacks_(std::move(callbacks)), deadline_(host.loop, [this] {
+LlamaRun::LlamaRun(LlamaHost& host, std::shared_ptr<const LlamaOrder> order, LlamaRunCallbacks callbacks)
+    : host_(host),
+      order_of_server_(std::move(order)),
+      callbacks_(std::move(callbacks)),
+      deadline_(host.loop, [this] {
         if (stage_ == Stage::stopping) return stop_when_unused();
         unresponsive(fmt::format("was not healthy within llama_server.startup_timeout_s, {} s",
                                  order_.settings.startup_timeout_s));

@@ -41,8 +41,8 @@ struct LlamaRunCallbacks {
 
 class LlamaRun {
  public:
-  // `order` outlives it. `engine_failed` where it cannot be started.
-  static Result<std::unique_ptr<LlamaRun>> start(LlamaHost& host, const LlamaOrder& order,
+  // `engine_failed` where it cannot be started.
+  static Result<std::unique_ptr<LlamaRun>> start(LlamaHost& host, std::shared_ptr<const LlamaOrder> order,
                                                  LlamaRunCallbacks callbacks);
   // Kills it where it still runs.
   ~LlamaRun();
@@ -62,7 +62,7 @@ class LlamaRun {
  private:
   enum class Stage : std::uint8_t { starting, warming_up, asking_props, up, stopping };
 
-  LlamaRun(LlamaHost& host, const LlamaOrder& order, LlamaRunCallbacks callbacks);
+  LlamaRun(LlamaHost& host, std::shared_ptr<const LlamaOrder> order, LlamaRunCallbacks callbacks);
   Result<void> begin();
 
   void take_output(std::string_view bytes);
@@ -83,7 +83,8 @@ class LlamaRun {
   LlamaEnding ending_of(const loop::ChildExit& exit) const;
 
   LlamaHost& host_;
-  const LlamaOrder& order_;
+  const std::shared_ptr<const LlamaOrder> order_of_server_;
+  const LlamaOrder& order_ = *order_of_server_;
   LlamaRunCallbacks callbacks_;
   Stage stage_ = Stage::starting;
   loop::ChildPtr child_;

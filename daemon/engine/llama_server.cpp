@@ -22,9 +22,9 @@ class LlamaServer final : public Engine {
  public:
   LlamaServer(LlamaHost& host, LlamaOrder order, EngineUser& user)
       : host_(host),
-        order_(std::move(order)),
+        order_(std::make_shared<const LlamaOrder>(std::move(order))),
         user_(&user),
-        policy_(order_.settings),
+        policy_(order_->settings),
         next_(host.loop, [this] { next_is_due(); }),
         use_timer_(host.loop, [this] { look_at_use(); }) {
     next_.start_once(0);
@@ -32,7 +32,7 @@ class LlamaServer final : public Engine {
 
   void set_user(EngineUser& user) override { user_ = &user; }
   status::Capabilities capabilities() const override { return capabilities_; }
-  const std::string& socket_path() const override { return order_.socket_path; }
+  const std::string& socket_path() const override { return order_->socket_path; }
   std::optional<std::uint64_t> warm_up_ms() const override { return warm_up_ms_; }
   Use use() const override { return use_; }
 
@@ -84,7 +84,7 @@ class LlamaServer final : public Engine {
                          .on_end = [this](const LlamaEnding& ending) { ended(ending); }});
     if (!run) return decide({.how = fmt::format("could not be started: {}", run.error().message)});
     run_ = std::move(*run);
-    spdlog::info("{}: {} runs as process {}", order_.model, order_.program.path, run_->pid());
+    spdlog::info("{}: {} runs as process {}", order_->model, order_->program.path, run_->pid());
     tell_start();
   }
 
@@ -100,8 +100,8 @@ class LlamaServer final : public Engine {
 
   void up(const LlamaProps& props, std::optional<std::uint64_t> warm_up_ms) {
     warm_up_ms_ = warm_up_ms;
-    capabilities_ = llama_capabilities(props, run_->said(), order_.settings, order_.is_embedding_model);
-    if (capabilities_.n_ctx == 0) capabilities_.n_ctx = order_.n_ctx;
+    capabilities_ = llama_capabilities(props, run_->said(), order_->settings, order_->is_embedding_model);
+    if (capabilities_.n_ctx == 0) capabilities_.n_ctx = order_->n_ctx;
     use_.last_ms = host_.loop.now_ms();
     seen_slots_.reset();
     watch_use(use_interval_ms_);
@@ -124,7 +124,7 @@ class LlamaServer final : public Engine {
 
   void decide(const LlamaEnding& ending) {
     const std::string how = fmt::format("llama-server {}", ending.how);
-    spdlog::warn("{}: {}", order_.model, how);
+    spdlog::warn("{}: {}", order_->model, how);
     if (ending.is_in_vain) {
       return user_->on_engine_failed({ErrorCode::engine_failed, how});
     }
@@ -135,7 +135,7 @@ class LlamaServer final : public Engine {
            fmt::format(
                "{} has run {} times and is given up; the last time llama-server {}; when it is mended, load "
                "the model again",
-               order_.model, attempt_, ending.how)});
+               order_->model, attempt_, ending.how)});
     }
     next_.start_once(restart->delay_ms);
     user_->on_engine_down({.reason = ending.reason,
@@ -148,13 +148,13 @@ class LlamaServer final : public Engine {
 
   void look_at_use() {
     if (!run_) return;
-    looking_ =
-        engine::look_at_use(host_, run_->address(), order_.api_key, order_.socket_path, [this](LlamaUse use) {
-          host_.loop.at_end_of_turn([ended = std::move(looking_)] {});
-          if (const auto relayed = run_->relayed()) use.connections = relayed;
-          seen(use);
-          watch_use(use_interval_ms_);
-        });
+    looking_ = engine::look_at_use(host_, run_->address(), order_->api_key, order_->socket_path,
+                                   [this](LlamaUse use) {
+                                     host_.loop.at_end_of_turn([ended = std::move(looking_)] {});
+                                     if (const auto relayed = run_->relayed()) use.connections = relayed;
+                                     seen(use);
+                                     watch_use(use_interval_ms_);
+                                   });
   }
 
   // Whoever came and went between two looks has left a trace in the slots.
@@ -166,7 +166,7 @@ class LlamaServer final : public Engine {
   }
 
   LlamaHost& host_;
-  const LlamaOrder order_;
+  const std::shared_ptr<const LlamaOrder> order_;  // shared with its runs
   EngineUser* user_;
   RestartPolicy policy_;
   std::unique_ptr<LlamaRun> run_;
