@@ -8,6 +8,12 @@
 #include "engine/llama_facts.h"
 
 namespace ggufd::engine {
+namespace {
+
+constexpr std::uint32_t hurried_questions = 50;
+constexpr std::uint64_t hurried_interval_ms = 10;
+
+}  // namespace
 
 HealthWatch::HealthWatch(LlamaHost& host, LlamaAddress address, std::uint64_t interval_ms,
                          Callbacks callbacks)
@@ -19,7 +25,14 @@ HealthWatch::HealthWatch(LlamaHost& host, LlamaAddress address, std::uint64_t in
   ask();
 }
 
+void HealthWatch::hurry() {
+  if (is_healthy_ || hurried_left_ > 0) return;
+  hurried_left_ = hurried_questions;
+  if (!question_) ask();
+}
+
 void HealthWatch::ask() {
+  next_.stop();
   asked_ms_ = host_.loop.now_ms();
   question_ =
       ask_llama(host_.curl, address_,
@@ -44,7 +57,10 @@ void HealthWatch::answered(const Result<LlamaAnswer>& answer) {
   if (misses_ >= host_.times.misses_max) return callbacks_.on_unresponsive();
   const bool is_first = is_well && !std::exchange(is_healthy_, is_healthy_ || is_well);
   if (is_first) interval_ms_ = host_.times.ready_interval_ms;
-  next_.start_once(interval_ms_ - std::min(interval_ms_, waited_ms));
+  const bool hurries = !is_healthy_ && hurried_left_ > 0;
+  if (hurries) --hurried_left_;
+  const std::uint64_t interval_ms = hurries ? std::min(interval_ms_, hurried_interval_ms) : interval_ms_;
+  next_.start_once(interval_ms - std::min(interval_ms, waited_ms));
   if (is_first) callbacks_.on_healthy();
 }
 

@@ -25,6 +25,9 @@ class HealthWatch {
   // Asks at once. `interval_ms` holds while it starts, then the host's ready_interval_ms.
   HealthWatch(LlamaHost& host, LlamaAddress address, std::uint64_t interval_ms, Callbacks callbacks);
 
+  // It has said that it is about to be well: until it is, it is asked more often for a while.
+  void hurry();
+
   // What its last answer was, where it was not well: a part of a sentence.
   const std::string& last_answer() const { return last_answer_; }
 
@@ -41,6 +44,7 @@ class HealthWatch {
   std::uint64_t asked_ms_ = 0;
   bool is_healthy_ = false;  // has been
   std::uint32_t misses_ = 0;
+  std::uint32_t hurried_left_ = 0;  // questions
   std::string last_answer_ = "/health has not been answered";
 };
 

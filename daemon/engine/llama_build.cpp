@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <optional>
@@ -92,6 +93,26 @@ void read_help(std::string_view text, LlamaBuild& build) {
   }
 }
 
+constexpr auto needed_flags = std::to_array<std::string_view>({"--model", "--host", "--port"});
+
+bool has_needed_flags(const LlamaBuild& build) {
+  return std::ranges::all_of(needed_flags, [&](std::string_view flag) { return build.has(flag); });
+}
+
+// A wrapper, or another program with the same interface, may print its help in a form of its own: then every
+// flag counts that is mentioned anywhere.
+void read_mentions(std::string_view text, LlamaBuild& build) {
+  constexpr std::string_view between = " \t\r\n,|[](){}=<>'\"`";
+  if (text.find(".sock") != std::string_view::npos) build.has_unix_sockets = true;
+  while (!text.empty()) {
+    text.remove_prefix(std::min(text.size(), text.find_first_not_of(between)));
+    const std::string_view word = text.substr(0, text.find_first_of(between));
+    text.remove_prefix(word.size());
+    if (word.starts_with('-') && word.find_first_not_of('-') != std::string_view::npos)
+      build.flags.emplace(word);
+  }
+}
+
 bool can_be_executed(const std::string& path) {
   struct stat file{};
   return stat(path.c_str(), &file) == 0 && S_ISREG(file.st_mode) && access(path.c_str(), X_OK) == 0;
@@ -103,7 +124,8 @@ Result<LlamaBuild> parse_llama_build(std::string_view version, std::string_view 
   LlamaBuild build;
   read_version(version, build);
   read_help(help, build);
-  for (const char* flag : {"--model", "--host", "--port"}) {
+  if (!has_needed_flags(build)) read_mentions(help, build);
+  for (const std::string_view flag : needed_flags) {
     if (build.has(flag)) continue;
     return fail(ErrorCode::engine_failed, fmt::format("its --help does not name {}; set llama_server.binary "
                                                       "to a llama-server of llama.cpp",

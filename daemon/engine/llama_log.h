@@ -54,6 +54,8 @@ class LlamaLog {
   // Whether said() has changed.
   bool take(std::string_view bytes);
   const LlamaSaid& said() const { return said_; }
+  // It has said that the model is loaded: what comes now is about requests.
+  bool is_loaded() const { return is_loaded_; }
 
   // Why it ended, as far as the words in the tail tell.
   LlamaEnd end() const;

@@ -107,7 +107,10 @@ Result<void> LlamaRun::begin() {
 }
 
 void LlamaRun::take_output(std::string_view bytes) {
-  if (!log_.take(bytes) || stage_ != Stage::starting || doom_) return;
+  const bool has_news = log_.take(bytes);
+  if (stage_ != Stage::starting || doom_) return;
+  if (log_.is_loaded() && health_) health_->hurry();
+  if (!has_news) return;
   if (const auto port = log_.said().port; port && !order_.program.build.has_unix_sockets && !health_) {
     listen_to_port(*port);
   }

@@ -55,6 +55,17 @@ TEST_CASE("another entry's trace, or one without a number, is none") {
   }
 }
 
+TEST_CASE("help in a form of its own is enough where it mentions what is needed") {
+  const auto build = parse_llama_build("",
+                                       "usage: serve [--model FILE] [--host HOST|PATH.sock] [--port=N] [-c "
+                                       "N]\n  --slots, (--no-slots): tell them\n");
+  REQUIRE(build.has_value());
+  CHECK(build->has_unix_sockets);
+  for (const char* flag : {"--model", "--host", "--port", "-c", "--slots", "--no-slots"})
+    CHECK(build->has(flag));
+  CHECK_FALSE(parse_llama_build("", "usage: serve --model FILE --host HOST\n").has_value());
+}
+
 TEST_CASE("flash attention is a switch where its flag takes no value") {
   CHECK(build_with("-fa,   --flash-attn                     enable Flash Attention (default: disabled)\n")
             .flash_attention_is_switch);
