@@ -22,18 +22,15 @@ namespace {
 
 constexpr std::string_view verb = "__launch";
 constexpr std::string_view as_it_is = "-";
-constexpr std::string_view lifeline_input = "lifeline";
-constexpr std::string_view empty_input = "empty";
 constexpr int usage_error = 64;
 constexpr int first_given = 3;  // after standard input, output and error
 constexpr int descriptors_max = 1024;
 
-// `ggufd __launch <parent's pid> <open files or "-"> <number of descriptors> <input> <program> [argument...]`
+// `ggufd __launch <parent's pid> <open files or "-"> <number of descriptors> <program> [argument...]`
 struct Order {
   pid_t parent = 0;
   std::optional<rlim_t> open_files;
   int descriptor_count = 0;
-  bool has_lifeline_input = false;
   char** command = nullptr;  // ends with a null pointer, as argv does
 
   int lifeline() const { return first_given + descriptor_count; }
@@ -46,14 +43,12 @@ bool read_number(std::string_view text, T& value) {
 }
 
 std::optional<Order> read_order(int argc, char** argv) {
-  if (argc < 7) return std::nullopt;
-  Order order{.command = argv + 6};
+  if (argc < 6) return std::nullopt;
+  Order order{.command = argv + 5};
   if (!read_number(argv[2], order.parent)) return std::nullopt;
   if (argv[3] != as_it_is && !read_number(argv[3], order.open_files.emplace())) return std::nullopt;
   if (!read_number(argv[4], order.descriptor_count)) return std::nullopt;
   if (order.descriptor_count < 0 || order.descriptor_count > descriptors_max) return std::nullopt;
-  if (argv[5] != lifeline_input && argv[5] != empty_input) return std::nullopt;
-  order.has_lifeline_input = argv[5] == lifeline_input;
   return order;
 }
 
@@ -101,17 +96,15 @@ loop::ChildOptions launcher_command(const Launch& launch, pid_t parent) {
   // In the child that is about to execute it, this is still our own binary: also where its file has been
   // replaced meanwhile.
   options.program = "/proc/self/exe";
-  options.arguments = {std::string(verb),
-                       std::to_string(parent),
+  options.arguments = {std::string(verb), std::to_string(parent),
                        launch.open_files ? std::to_string(*launch.open_files) : std::string(as_it_is),
-                       std::to_string(launch.descriptors.size()),
-                       std::string(launch.has_lifeline_input ? lifeline_input : empty_input),
-                       launch.program};
+                       std::to_string(launch.descriptors.size()), launch.program};
   options.arguments.insert(options.arguments.end(), launch.arguments.begin(), launch.arguments.end());
   options.environment = launch.environment;
   options.stop_grace_ms = launch.stop_grace_ms;
   options.descriptors = launch.descriptors;
   options.has_lifeline = true;
+  options.has_input = launch.has_input;
   return options;
 }
 
@@ -126,7 +119,6 @@ std::optional<int> launch_if_asked(int argc, char** argv) {
     return failed("preparing to start an engine", error_number);
   }
   if (!start_session_keeper(order->lifeline())) return failed("starting the keeper of an engine", errno);
-  if (order->has_lifeline_input) dup2(order->lifeline(), STDIN_FILENO);
   close(order->lifeline());
   execv(order->command[0], order->command);
   const int error_number = errno;

@@ -41,10 +41,8 @@ struct Launch {
   std::vector<std::string> environment;  // all of it: engine_environment()
   std::vector<int> descriptors;          // the engine's 3, 4 and so on
   std::optional<rlim_t> open_files;      // its soft RLIMIT_NOFILE; none: as ours
-  // Its standard input is the lifeline, for a program that ends at the end of that (llama-server where
-  // LLAMA_SERVER_ROUTER_PORT is set); else it is empty.
-  bool has_lifeline_input = false;
-  std::uint64_t stop_grace_ms = 5000;  // as in loop::ChildOptions
+  bool has_input = false;                // as in loop::ChildOptions
+  std::uint64_t stop_grace_ms = 5000;    // as in loop::ChildOptions
 };
 
 // What start_child() is to be given; `parent` is this process, whose main() must begin with

@@ -16,9 +16,12 @@
 namespace ggufd::engine {
 namespace {
 
-// Builds that know it tell a parent how far the load is, and end with their standard input. What the value
-// is does not matter to them, as long as there is one (llama.cpp, tools/server).
+// Builds that know it tell a parent how far the load is, and end when their standard input does, not before.
+// What the value is does not matter to them (llama.cpp, tools/server).
 constexpr const char* told_by_router = "LLAMA_SERVER_ROUTER_PORT=0";
+// Its crash is told by its signal; it shall not start a debugger first, as it does where there is one
+// (ggml.c).
+constexpr const char* no_debugger = "GGML_NO_BACKTRACE=1";
 
 constexpr std::uint64_t ms_per_s = 1000;
 
@@ -86,9 +89,10 @@ Result<void> LlamaRun::begin() {
                 .environment = host_.environment,
                 .descriptors = order_.descriptors,
                 .open_files = host_.open_files,
-                .has_lifeline_input = true,
+                .has_input = true,
                 .stop_grace_ms = order_.settings.stop_grace_s * ms_per_s};
   launch.environment.emplace_back(told_by_router);
+  launch.environment.emplace_back(no_debugger);
   auto child = loop::start_child(host_.loop, launcher_command(launch, getpid()),
                                  {.on_output = [this](std::string_view bytes) { take_output(bytes); },
                                   .on_exit = [this](loop::ChildExit exit) { ended(exit); }});

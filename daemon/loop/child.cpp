@@ -25,7 +25,8 @@ std::vector<char*> c_strings(std::vector<std::string>& strings) {
   return pointers;
 }
 
-// The pipe of ChildOptions::has_lifeline. The child's end is open in this process only while it is started.
+// A pipe that nothing is written to: ChildOptions::has_lifeline, has_input. The child's end is open in this
+// process only while it is started.
 class Lifeline {
  public:
   Lifeline() = default;
@@ -76,9 +77,13 @@ class RunningChild final : public Child {
     if (options.has_lifeline) {
       if (auto opened = lifeline_.open(); !opened) return opened;
     }
+    if (options.has_input) {
+      if (auto opened = input_.open(); !opened) return opened;
+    }
     std::vector<uv_stdio_container_t> stdio = descriptors_of_child(options);
     if (auto spawned = spawn(options, stdio); !spawned) return spawned;
     lifeline_.given_to_child();
+    input_.given_to_child();
     for (auto& output : outputs_) read_output(output.get());
     return {};
   }
@@ -89,13 +94,15 @@ class RunningChild final : public Child {
   void cancel() override {
     if (group_ == 0 || grace_.is_running()) return;
     signal_group(SIGTERM);
+    input_.cut();
     grace_.start_once(stop_grace_ms_);
   }
 
  private:
   std::vector<uv_stdio_container_t> descriptors_of_child(const ChildOptions& options) const {
     std::vector<uv_stdio_container_t> stdio(1 + outputs_.size());
-    stdio[0].flags = UV_IGNORE;
+    stdio[0].flags = options.has_input ? UV_INHERIT_FD : UV_IGNORE;
+    if (options.has_input) stdio[0].data.fd = input_.child_end();
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       stdio[i + 1].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
       stdio[i + 1].data.stream = reinterpret_cast<uv_stream_t*>(outputs_[i].get());
@@ -208,6 +215,7 @@ class RunningChild final : public Child {
   int open_outputs_ = 0;
   HandlePtr<uv_process_t> process_;
   Lifeline lifeline_;
+  Lifeline input_;
   pid_t pid_ = 0;
   pid_t group_ = 0;  // 0 before it is started and once it has ended
   std::optional<ChildExit> exit_;

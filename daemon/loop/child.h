@@ -26,6 +26,8 @@ struct ChildOptions {
   // One more, the next number: a pipe that nothing is ever written to. Reading it waits until the child has
   // ended or its operation has been destroyed, or this process has ended in whatever way.
   bool has_lifeline = false;
+  // Its standard input is a pipe that nothing is written to, and that ends with cancel(); else it is empty.
+  bool has_input = false;
 };
 
 // A child that has been started.
@@ -49,8 +51,8 @@ struct ChildExit {
 // never waits for us. on_exit comes once: after its end and after the last of its output, which is waited for
 // no longer than stop_grace_ms: a descendant that has left the group may hold it open. Either callback may
 // destroy the operation; `output` is valid during the call.
-//   cancel()    SIGTERM to the group, SIGKILL after stop_grace_ms; on_exit still comes.
-//   destroying  SIGKILL to the group; the process is reaped, on_exit does not come.
+//   cancel()    SIGTERM to the group and the end of its input, SIGKILL after stop_grace_ms; on_exit still
+//   comes. destroying  SIGKILL to the group; the process is reaped, on_exit does not come.
 // `engine_failed` where the program cannot be started.
 struct ChildCallbacks {
   std::function<void(std::string_view output)> on_output;

@@ -25,7 +25,8 @@ class RealServer(engine.EngineTest):
         subprocess.run([ggufd.bin_dir() / "make_gguf", path, "--runnable", kind], check=True)
         model = ggufd.model_file(path)
         config = self.config_for(model.path, model, **{"engine": "llama-server", "n_ctx": 256, **entry})
-        config["llama_server"] = {"binary": LLAMA_SERVER, "backoff_initial_ms": 50, "threads": 1}
+        # One that does not end by itself when it is told to is noticed by the tests' own time limits.
+        config["llama_server"] = {"binary": LLAMA_SERVER, "backoff_initial_ms": 50, "threads": 1, "stop_grace_s": 600}
         return config
 
     def come_up(self, config):

@@ -207,11 +207,12 @@ TEST_CASE("the launcher's command says what to run, for whom and with what") {
                                          .stop_grace_ms = 70},
                                         42);
   CHECK(options.arguments ==
-        std::vector<std::string>{"__launch", "42", "1024", "2", "empty", "/opt/llama-server", "--port", "0"});
+        std::vector<std::string>{"__launch", "42", "1024", "2", "/opt/llama-server", "--port", "0"});
   CHECK(options.environment == std::vector<std::string>{"A=1"});
   CHECK(options.descriptors == std::vector<int>{7, 9});
   CHECK(options.stop_grace_ms == 70);
   CHECK(options.has_lifeline);
+  CHECK_FALSE(options.has_input);
 }
 
 TEST_CASE("other command lines are not for the launcher") {
@@ -226,13 +227,12 @@ TEST_CASE("other command lines are not for the launcher") {
   SUBCASE("and broken ones are refused before anything is changed") {
     const auto parent = std::to_string(getppid());
     CHECK(asked({"ggufd", "__launch"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "0", "empty"}) == 64);
-    CHECK(asked({"ggufd", "__launch", "x", "-", "0", "empty", "/bin/true"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "many", "0", "empty", "/bin/true"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "0", "full", "/bin/true"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "-1", "empty", "/bin/true"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "999", "empty", "/bin/true"}) == 64);
-    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "2147483647", "empty", "/bin/true"}) == 64);
+    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "0"}) == 64);
+    CHECK(asked({"ggufd", "__launch", "x", "-", "0", "/bin/true"}) == 64);
+    CHECK(asked({"ggufd", "__launch", parent.c_str(), "many", "0", "/bin/true"}) == 64);
+    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "-1", "/bin/true"}) == 64);
+    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "999", "/bin/true"}) == 64);
+    CHECK(asked({"ggufd", "__launch", parent.c_str(), "-", "2147483647", "/bin/true"}) == 64);
   }
 }
 
@@ -316,7 +316,7 @@ TEST_CASE("the standard input of what is launched is empty, or never says anythi
     CHECK(run.output.starts_with("/dev/null\n"));
   }
   SUBCASE("it waits") {
-    launch.has_lifeline_input = true;
+    launch.has_input = true;
     run.start(launch);
     REQUIRE(run_until(loop, [&] { return std::ranges::count(run.output, '\n') == 2; }));
     CHECK_FALSE(run.has_ended);

@@ -222,6 +222,20 @@ TEST_CASE("destroying a child cuts its lifeline") {
   CHECK(family.all_ended());
 }
 
+TEST_CASE("a child's input says nothing, and ends when it is cancelled") {
+  Loop loop;
+  Run child(loop);
+  ChildOptions options = shell("trap '' TERM; echo up; cat; echo over");
+  options.has_input = true;
+  options.stop_grace_ms = 3'600'000;
+  child.start(options);
+  REQUIRE(child.wait_for_output("up"));
+  CHECK_FALSE(child.wait_for_output_now("over"));
+  child.operation->cancel();
+  REQUIRE(child.wait_for_exit());
+  CHECK(child.output == "up\nover\n");
+}
+
 TEST_CASE("a child's lifeline is nobody else's") {
   Loop loop;
   Lifeline family;
