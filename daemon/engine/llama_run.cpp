@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -194,6 +195,8 @@ void LlamaRun::ask_props() {
 }
 
 void LlamaRun::up(const LlamaProps& props) {
+  // It makes the socket as its umask lets it: executable, which means nothing. infer.sock is the same file.
+  chmod(order_.socket_path.c_str(), S_IRUSR | S_IWUSR);
   stage_ = Stage::up;
   began_ms_ = host_.loop.now_ms();
   callbacks_.on_up(props, warm_up_ms_);

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import threading
 import unittest
 
@@ -15,6 +16,7 @@ class ComesUp(engine.EngineTest):
         _, client = self.ready()
         answer = self.complete_text()
         self.assertEqual((answer.status, answer.json()["content"]), (200, "word word word"))
+        self.assertEqual(stat.S_IMODE(os.stat(self.infer_socket).st_mode), 0o600)
         named = self.complete_text(self.runtime_dir / "infer.tiny.sock")
         self.assertEqual(named.status, 200)
         self.assertEqual(story.steps(client.events),
