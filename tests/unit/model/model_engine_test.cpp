@@ -166,6 +166,36 @@ TEST_CASE("while an engine is started again: another configuration begins again,
   one.unload();
 }
 
+TEST_CASE("new bytes that arrive while an engine is started again, or warms up, are what is loaded next") {
+  for (const ModelState meanwhile : {ModelState::loading, ModelState::warming_up}) {
+    CAPTURE(name_of(meanwhile));
+    const std::string new_bytes = small_gguf(2);
+    HttpServer server([&](auto& exchange) {
+      exchange.wait_for_go();
+      exchange.send(answer(new_bytes));
+    });
+    Engined one("");
+    one.load_until(ModelState::ready);
+    config::ModelConfig next = from_url(server.url("/m"), new_bytes);
+    next.engine = config::EngineChoice::llama_server;
+    one.model->reconfigure(next, false);
+    REQUIRE(run_until(one.house.loop, [&] { return server.requests() == 1; }));
+    CHECK(one.model->state() == ModelState::ready);
+    CHECK(one.told(StatusKind::restarting) > 0);
+    const bool is_warm_up = meanwhile == ModelState::warming_up;
+    one.house.llama.environment.push_back(is_warm_up ? "GGML_FAKE_MOOD=busy=30"
+                                                     : "GGML_FAKE_MOOD=slow_load=30");
+    one.kill_engine();
+    one.until(meanwhile);
+    one.house.llama.environment.pop_back();
+    server.go();
+    one.until(ModelState::ready);
+    CHECK(one.model->status().sha256 == digest_of(new_bytes).to_hex());
+    CHECK(one.told(StatusKind::unloaded) == 0);
+    one.unload();
+  }
+}
+
 TEST_CASE("bytes that changed while they are served by an engine end it") {
   Engined one("");
   one.load_until(ModelState::ready);
