@@ -58,8 +58,8 @@ void Stream::wait_for_room() {
 }
 
 // The end of the whole connection is always told by the kernel as long as it is asked for anything.
-// "Priority" is what a Unix socket never has: a stream that wants nothing else waits for that end only.
-// Asking costs two system calls, so it is asked for changes only.
+// "Priority" is an urgent byte, which nobody here sends for a reason (drop_urgent_byte): a stream that wants
+// nothing else waits for that end only. Asking costs two system calls, so it is asked for changes only.
 void Stream::watch() {
   const int events = UV_PRIORITIZED | (reads_ ? UV_READABLE : 0) | (waits_for_room_ ? UV_WRITABLE : 0);
   if (std::exchange(watched_, events) == events) return;
@@ -75,6 +75,7 @@ void Stream::act(int status, int events) {
   is_destroyed_ = &is_destroyed;
   const bool is_broken = status < 0;
   if (is_broken) watched_ = 0;
+  if ((events & UV_PRIORITIZED) != 0) drop_urgent_byte();
   const bool had_ended = has_ended_;
   if ((events & UV_WRITABLE) != 0 && std::exchange(waits_for_room_, false)) user_->on_room();
   if (!is_destroyed && reads_ && ((events & UV_READABLE) != 0 || is_broken)) {
@@ -93,6 +94,13 @@ void Stream::act(int status, int events) {
     watch();
   }
   is_destroyed_ = nullptr;
+}
+
+// MSG_OOB, which Unix sockets know since Linux 5.15: left where it is, the kernel would tell of it in every
+// turn.
+void Stream::drop_urgent_byte() const {
+  char byte = 0;
+  [[maybe_unused]] const ssize_t count = recv(fd_, &byte, 1, MSG_OOB | MSG_DONTWAIT);
 }
 
 void Stream::read() {

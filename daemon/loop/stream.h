@@ -75,6 +75,7 @@ class Stream {
   void read();
   void ended();
   bool peer_is_gone() const;
+  void drop_urgent_byte() const;
   void watch();
 
   const int fd_;

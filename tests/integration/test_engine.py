@@ -200,12 +200,12 @@ class Stops(engine.EngineTest):
 
 class Idle(engine.EngineTest):
     def test_an_engine_that_nobody_uses_is_unloaded_and_one_that_is_used_is_not(self):
-        daemon, client = self.ready(config=self.config(idle_unload_s=1))
+        daemon, client = self.ready(config=self.config(idle_unload_s=3))
         held = web.UnixConnection(self.infer_socket)
         held.connect()
         self.addCleanup(held.close)
         with self.assertRaises((TimeoutError, AssertionError)):
-            client.until_status("unloading", limit_s=2.5)
+            client.until_status("unloading", limit_s=5)
         held.close()
         unloading = client.until_status("unloading")
         self.assertEqual(unloading["reason"], "idle")

@@ -54,6 +54,8 @@ type Frame struct {
 	KvTypeK         string `json:"kv_type_k"`
 	KvTypeV         string `json:"kv_type_v"`
 	Attempt         int64  `json:"attempt"`
+	LoadedPercent   int64  `json:"loaded_percent"`
+	KvBytes         int64  `json:"kv_bytes"`
 	RestartsLeft    int64  `json:"restarts_left"`
 
 	Backend        string `json:"backend"`

@@ -9,7 +9,8 @@ const readline = require("readline");
 const words = (text) => new Set(text.split(" "));
 const INTEGERS = words(
   "seq pid downloaded_bytes bytes_per_second eta_s resumed_bytes connections verified_bytes resident_bytes n_ctx bytes " +
-  "allocated_bytes attempt wire_version gpu_layers vram_total_bytes load_ms warm_up_ms restarts_left retry_in_ms missed " +
+  "allocated_bytes attempt loaded_percent kv_bytes " +
+  "wire_version gpu_layers vram_total_bytes load_ms warm_up_ms restarts_left retry_in_ms missed " +
   "protocol uptime_s subscribers");
 const BOOLEANS = words("v2 vision audio tools thinking embed rerank generate");
 const STRINGS = words(

@@ -149,7 +149,7 @@ FRAME = Struct(
     _named(String(), "id type status phase model ts version reason code message infer_socket path source_url integrity kv_type_k "
                      "kv_type_v backend accelerator device_name expected_sha256 actual_sha256 quarantine_path")
     | _named(Integer(), "pid load_ms missed downloaded_bytes bytes_per_second resumed_bytes connections verified_bytes "
-                        "resident_bytes bytes allocated_bytes attempt restarts_left wire_version gpu_layers n_ctx protocol "
-                        "uptime_s subscribers")
+                        "resident_bytes bytes allocated_bytes attempt loaded_percent kv_bytes restarts_left wire_version "
+                        "gpu_layers n_ctx protocol uptime_s subscribers")
     | _named(Bool(), "v2 vision audio tools thinking embed rerank generate")
     | _named(Pointer(Integer()), "seq warm_up_ms retry_in_ms total_bytes eta_s vram_total_bytes"))

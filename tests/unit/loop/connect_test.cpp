@@ -1,6 +1,5 @@
 #include "loop/connect.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <net/if.h>
 #include <sched.h>

@@ -294,6 +294,30 @@ TEST_CASE("after end_writing the peer reads what was written and then the end, a
   CHECK(run_until(loop, [&] { return user.read == "still here"; }));
 }
 
+TEST_CASE("an urgent byte that nobody reads keeps the loop no busier than anything else") {
+  Loop loop;
+  Listening user;
+  std::array<int, 2> ends{};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) == 0);
+  auto stream = Stream::take(loop, ends[0]);
+  REQUIRE(stream.has_value());
+  (*stream)->start_reading(user);
+  (*stream)->stop_reading();
+  // Kernels without them refuse to send one.
+  const bool is_sent = send(ends[1], "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1;
+  bool is_over = false;
+  Timer over(loop, [&] { is_over = true; });
+  over.start_once(100);
+  int turns = 0;
+  while (!is_over) {
+    uv_run(loop.raw(), UV_RUN_ONCE);
+    ++turns;
+  }
+  CHECK(turns < 20);
+  if (!is_sent) MESSAGE("this kernel has no urgent bytes on Unix sockets");
+  close(ends[1]);
+}
+
 TEST_CASE("the groups of a peer are the kernel's") {
   Loop loop;
   Connection connection(loop);
