@@ -47,7 +47,8 @@ class ComesUp(engine.EngineTest):
         self.assertEqual(given, {"3": str(self.web / "model.gguf")})
         self.assertIn("/proc/self/fd/3", start["argv"])
         self.assertEqual(start["umask"], 0o077)
-        allowed = ("PATH", "HOME", "LD_LIBRARY_PATH", "GGML_", "LLAMA_SERVER_ROUTER_PORT", "LC_CTYPE")
+        allowed = ("PATH", "HOME", "LD_LIBRARY_PATH", "GGML_", "VK_", "HIP_", "ROCR_", "ROCM_", "HSA_", "CUDA_", "NVIDIA_",
+                   "MESA_", "RADV_", "LLAMA_SERVER_ROUTER_PORT", "LC_CTYPE")
         self.assertEqual([name for name in start["environ"] if not name.startswith(allowed)], [])
 
     def test_progress_of_a_slow_load_is_told_and_never_falls(self):

@@ -114,7 +114,7 @@ TEST_CASE("it comes up, is told of in order, and is gone when it was stopped") {
 }
 
 TEST_CASE("one that stops answering while it is ready is killed and started again") {
-  Scene scene("hang_after=0.05");
+  Scene scene("hang_after=1");
   scene.start();
   scene.wait_for([&] { return !scene.told.downs.empty(); });
   CHECK(scene.told.ups == 1);
