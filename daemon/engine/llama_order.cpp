@@ -59,6 +59,7 @@ LlamaOrder llama_order(const config::ModelConfig& model, const config::Config& c
   const std::string_view keys = argument_value(args, {"--api-key"}).value_or("");
   order.api_key = keys.substr(0, keys.find(','));
   order.warm_up = model.warm_up ? warm_up_of(args, facts.is_embedding_model) : WarmUp::none;
+  order.warm_up_limit_ms = std::uint64_t{model.load_timeout_s} * 1000;
   return order;
 }
 

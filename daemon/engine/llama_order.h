@@ -39,6 +39,7 @@ struct LlamaOrder {
   bool is_embedding_model = false;
   std::uint32_t n_ctx = 0;  // as planned: holds where it does not tell its own
   WarmUp warm_up = WarmUp::completion;
+  std::uint64_t warm_up_limit_ms = 0;  // load_timeout_s; a restart has no other end
 };
 
 // What the model's file says.

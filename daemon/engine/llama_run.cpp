@@ -27,7 +27,7 @@ constexpr const char* no_debugger = "GGML_NO_BACKTRACE=1";
 constexpr std::uint64_t ms_per_s = 1000;
 
 LlamaQuestion warm_up_question(const LlamaOrder& order) {
-  LlamaQuestion question{.api_key = order.api_key, .limit_ms = 0};
+  LlamaQuestion question{.api_key = order.api_key, .limit_ms = order.warm_up_limit_ms};
   switch (order.warm_up) {
     case WarmUp::none:
     case WarmUp::completion:
@@ -164,8 +164,12 @@ void LlamaRun::warm_up() {
 }
 
 void LlamaRun::warmed_up(const Result<LlamaAnswer>& answer) {
-  // Without an answer it has ended, and the end will tell, or it hangs, and its health will.
-  if (!answer) return;
+  // Without an answer in time it hangs, whatever its health says; else it has ended, and the end will tell.
+  if (!answer) {
+    const std::uint64_t waited_ms = host_.loop.now_ms() - began_ms_;
+    if (waited_ms + 1 < order_.warm_up_limit_ms) return;
+    return unresponsive(fmt::format("did not answer its warm-up within {} ms", order_.warm_up_limit_ms));
+  }
   if (answer->status == 200) {
     warm_up_ms_ = host_.loop.now_ms() - began_ms_;
     return ask_props();

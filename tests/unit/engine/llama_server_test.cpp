@@ -53,6 +53,7 @@ struct Scene {
   Told told;
   std::unique_ptr<Engine> engine;
   config::Config config;
+  std::uint32_t load_timeout_s = 600;
 
   explicit Scene(const std::string& mood) {
     std::filesystem::create_directory(host.runtime_folder);
@@ -80,8 +81,8 @@ struct Scene {
       delete fd;
     });
     engine = start_llama_server(host,
-                                llama_order({.name = "m", .n_ctx = 256}, config,
-                                            {.path = config.llama_server.binary, .build = **build},
+                                llama_order({.name = "m", .n_ctx = 256, .load_timeout_s = load_timeout_s},
+                                            config, {.path = config.llama_server.binary, .build = **build},
                                             {.path = model, .descriptor = descriptor, .owner = owner},
                                             {.n_ctx = 256}, host.runtime_folder),
                                 told);
@@ -132,6 +133,16 @@ TEST_CASE("one that takes connections and answers nothing while it starts hangs,
   scene.wait_for([&] { return scene.told.failure.has_value(); });
   CHECK(scene.told.failure->code == ErrorCode::engine_unhealthy);
   CHECK(scene.told.failure->message.find("did not answer") != std::string::npos);
+}
+
+TEST_CASE("a warm-up that is never answered has an end") {
+  Scene scene("busy=30");
+  scene.config.llama_server.restart_max = 0;
+  scene.load_timeout_s = 1;
+  scene.start();
+  scene.wait_for([&] { return scene.told.failure.has_value(); });
+  CHECK(scene.told.failure->code == ErrorCode::engine_unhealthy);
+  CHECK(scene.told.failure->message.find("warm-up") != std::string::npos);
 }
 
 TEST_CASE("a build without slots is stopped as soon as nobody is connected") {
