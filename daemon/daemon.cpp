@@ -123,6 +123,7 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
                tell_bad_blob(bad, names);
              }),
       reload_(loop_, options.config_file, services_.config, reload_seams(options)),
+      doctor_(loop_, models_, llama_, services_.config, std::move(options.places)),
       server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, services_.config, commands()),
       http_(loop_, models_, log_, server_, services_.config.http),
@@ -134,7 +135,8 @@ admin::DaemonCommands Daemon::commands() {
   return {
       .drain = [this] { drain(); },
       .reload = [this](std::optional<std::string> model,
-                       model::Reload::Waiter waiter) { reload_.ask(std::move(waiter), std::move(model)); }};
+                       model::Reload::Waiter waiter) { reload_.ask(std::move(waiter), std::move(model)); },
+      .doctor = [this](admin::DoctorRuns::Waiter waiter) { doctor_.ask(std::move(waiter)); }};
 }
 
 // --- The configuration while it runs

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "admin/doctor_run.h"
 #include "admin/requests.h"
 #include "admin/server.h"
 #include "admin/status_log.h"
@@ -46,6 +47,7 @@ struct StartError {
 
 struct DaemonOptions {
   config::Config config;
+  config::PlaceOptions places;  // the command line's
   std::string config_file;
   // Reads and checks that file again, as it was at the start. Blocks, and is called on the pool.
   std::function<std::expected<config::Config, std::vector<config::Mistake>>()> read_config;
@@ -95,6 +97,7 @@ class Daemon {
   model::MappingFaults mapping_faults_;
   model::Scrub scrub_;
   model::Reload reload_;
+  admin::DoctorRuns doctor_;
   admin::Server server_;
   admin::Requests requests_;
   http::Server http_;

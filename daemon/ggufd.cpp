@@ -110,6 +110,7 @@ int run(const CommandLine& command_line, std::optional<rlim_t> open_files) {
   const auto store =
       find_store_folder(command_line.places, options.config.models_home, environment, geteuid());
   if (!store) return exit_with(ExitCode::bad_config, store.error().message);
+  options.places = command_line.places;
   options.runtime_folder = runtime->path;
   options.store_folder = store->path;
   options.open_files = open_files;

@@ -202,6 +202,11 @@ void Requests::serve(const request::Plan& request, Reply reply) {
   });
 }
 
+void Requests::serve(const request::Doctor&, Reply reply) {
+  commands_.doctor(
+      [reply = std::move(reply)](const answer::Doctor& report) mutable { reply(AnswerBody(report)); });
+}
+
 void Requests::serve(const request::Drain&, Reply reply) {
   reply(AnswerBody(answer::Done{}));
   commands_.drain();

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "admin/doctor_run.h"
 #include "admin/server.h"
 #include "config/config.h"
 #include "model/models.h"
@@ -17,6 +18,7 @@ struct DaemonCommands {
   std::function<void()> drain;  // begins its stop
   // Reads the configuration again, and applies all of it or what it says of the one model.
   std::function<void(std::optional<std::string> model, model::Reload::Waiter)> reload;
+  std::function<void(DoctorRuns::Waiter)> doctor;
 };
 
 class Requests final : public RequestHandler {
@@ -39,6 +41,7 @@ class Requests final : public RequestHandler {
   void serve(const request::Pull& request, Reply reply);
   void serve(const request::Verify& request, Reply reply);
   void serve(const request::Plan& request, Reply reply);
+  void serve(const request::Doctor&, Reply reply);
   void serve(const request::Drain&, Reply reply);
   // Every other verb.
   void serve(const auto& request, Reply reply);

@@ -35,6 +35,7 @@ struct Context {
   Terminal terminal;  // of `out`
   // How long a daemon may take for an answer that needs no work. One that needs some has no limit.
   std::chrono::milliseconds answer_timeout{10'000};
+  const char* version = "";  // this program's
 
   // "ggufctl: message" on `err`.
   void complain(std::string_view message);

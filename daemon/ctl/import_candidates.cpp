@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "config/foreign_stores.h"
 #include "config/source.h"
 #include "ctl/human.h"
 #include "store/file.h"
@@ -65,28 +66,11 @@ ImportCandidate candidate(std::vector<store::ForeignFile> files) {
   return {std::move(title), std::move(name), std::move(files)};
 }
 
-std::string below_home(const Context& context, const char* path) {
-  const auto home = config::home_folder(context.environment, context.uid);
-  return store::join(home ? *home : "/", path);
-}
-
-std::string hugging_face_root(const Context& context) {
-  if (const auto cache = context.environment("HF_HUB_CACHE")) return *cache;
-  if (const auto home = context.environment("HF_HOME")) return store::join(*home, "hub");
-  return below_home(context, ".cache/huggingface/hub");
-}
-
-std::string llama_cpp_root(const Context& context) {
-  if (const auto cache = context.environment("LLAMA_CACHE")) return *cache;
-  if (const auto cache = context.environment("XDG_CACHE_HOME")) return store::join(*cache, "llama.cpp");
-  return below_home(context, ".cache/llama.cpp");
-}
-
 Result<store::ForeignListing> listing_of(const std::string& origin, const Context& context) {
-  if (origin == "hf") return store::list_hugging_face(hugging_face_root(context));
-  if (origin == "llama.cpp") return store::list_llama_cpp(llama_cpp_root(context));
-  return store::list_ollama(
-      context.environment("OLLAMA_MODELS").value_or(below_home(context, ".ollama/models")));
+  const std::string root = config::foreign_store_folder(origin, context.environment, context.uid);
+  if (origin == "hf") return store::list_hugging_face(root);
+  if (origin == "llama.cpp") return store::list_llama_cpp(root);
+  return store::list_ollama(root);
 }
 
 }  // namespace

@@ -152,6 +152,20 @@ std::expected<std::unique_ptr<Planning>, int> plan_here(Context& context, const 
 
 }  // namespace
 
+Result<answer::Plan> plan_of_stored(Context& context, const Configured& configured,
+                                    const config::ModelConfig& model) {
+  const auto place = find_model(context, configured, model.name);
+  if (!place) return std::unexpected(place.error());
+  if (place->paths.empty()) return fail(ErrorCode::not_in_store, "it is not in the store yet");
+  const config::Config config = configured.config.value_or(config::Config());
+  const auto headers = read_headers(context, config.fetch, *place);
+  if (!headers) return std::unexpected(headers.error());
+  const auto planner = planner_of(*headers);
+  if (!planner) return std::unexpected(planner.error());
+  const auto room = room_of(context, config);
+  return memory::plan_answer(*planner, settings_of(model, {}), room ? &*room : nullptr);
+}
+
 std::expected<std::unique_ptr<Planning>, int> open_planning(Context& context, const std::string& word,
                                                             const PlanFlags& flags) {
   if (!is_model_word(word)) return plan_here(context, word, flags);

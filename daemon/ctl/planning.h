@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "config/config.h"
+#include "ctl/configured.h"
 #include "ctl/context.h"
 #include "protocol/answer.h"
 #include "protocol/error.h"
@@ -45,6 +47,11 @@ class Planning {
   // The daemon's last error as it came; empty where there was none.
   virtual std::string error_document() const { return ""; }
 };
+
+// The plan of a configured model whose files are here, as it is configured. Asks neither the daemon nor the
+// network: `not_in_store` where it would have to.
+Result<answer::Plan> plan_of_stored(Context& context, const Configured& configured,
+                                    const config::ModelConfig& model);
 
 // A model that a daemon has is planned by that one; everything else here, from its file, the store or its
 // source. Otherwise says why not and gives the exit code.

@@ -149,7 +149,8 @@ int run(std::span<const char* const> arguments, const Surroundings& surroundings
                   .out = out,
                   .err = err,
                   .terminal = terminal_of(surroundings.out, surroundings.environment),
-                  .answer_timeout = surroundings.answer_timeout};
+                  .answer_timeout = surroundings.answer_timeout,
+                  .version = surroundings.version};
   const int code = line->verb->run(context);
   if (!out.has_failed() || code >= by_signal) return code;
   // Whoever closes the pipe has seen enough and wants no word about it.

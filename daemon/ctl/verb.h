@@ -40,6 +40,7 @@ std::unique_ptr<Verb> make_cancel();
 std::unique_ptr<Verb> make_pull();
 std::unique_ptr<Verb> make_verify();
 std::unique_ptr<Verb> make_drain();
+std::unique_ptr<Verb> make_doctor();
 std::unique_ptr<Verb> make_inspect();
 std::unique_ptr<Verb> make_plan();
 std::unique_ptr<Verb> make_import();

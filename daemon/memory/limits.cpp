@@ -1,49 +1,15 @@
 #include "memory/limits.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
-#include <span>
 #include <string_view>
 #include <utility>
 
-#include "store/file.h"
+#include "memory/kernel_file.h"
 
 namespace ggufd::memory {
 namespace {
-
-// What is read of a file that the kernel writes; the longest, memory.stat, has some 2 KiB.
-constexpr std::size_t kernel_file_max_bytes = std::size_t{64} << 10;
-
-// Such files say that their size is 0, whatever is in them.
-Result<std::string> read_kernel_file(const std::string& path) {
-  const auto file = store::open_file(path, O_RDONLY);
-  if (!file) return std::unexpected(file.error());
-  std::string text(kernel_file_max_bytes, '\0');
-  const auto count = store::pread_all(file->get(), std::as_writable_bytes(std::span(text)), 0, path);
-  if (!count) return std::unexpected(count.error());
-  text.resize(*count);
-  return text;
-}
-
-std::optional<std::uint64_t> leading_number(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} ? std::optional(number) : std::nullopt;
-}
-
-// The number that follows `name` at the beginning of a line.
-std::optional<std::uint64_t> number_after(std::string_view text, std::string_view name) {
-  while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    if (line.starts_with(name)) return leading_number(line.substr(name.size()));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-  }
-  return std::nullopt;
-}
 
 // /proc/meminfo and /proc/self/status count in KiB.
 std::optional<std::uint64_t> kib_after(std::string_view text, std::string_view name) {
@@ -74,25 +40,9 @@ std::optional<CgroupMemory> read_cgroup(const std::string& root, const std::stri
   return cgroup;
 }
 
-// The path behind "0::", which is the entry of the unified hierarchy (cgroups(7)); "" is its root.
-std::string own_cgroup(const std::string& proc) {
-  const auto text = read_kernel_file(proc + "/self/cgroup");
-  if (!text) return "";
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (!line.starts_with("0::/")) continue;
-    const std::string_view path = line.substr(std::string_view("0::").size());
-    // One with ".." lies outside of what is mounted here.
-    if (path.find("/..") == std::string_view::npos) return std::string(path == "/" ? "" : path);
-  }
-  return "";
-}
-
 std::vector<CgroupMemory> read_cgroups(const SystemFolders& folders) {
   std::vector<CgroupMemory> found;
-  std::string path = own_cgroup(folders.proc);
+  std::string path = own_cgroup(folders);
   while (true) {
     if (auto cgroup = read_cgroup(folders.cgroup, path)) found.push_back(std::move(*cgroup));
     if (path.empty()) return found;
@@ -105,6 +55,22 @@ std::uint64_t left(std::uint64_t limit, std::uint64_t used) {
 }
 
 }  // namespace
+
+// The path behind "0::", which is the entry of the unified hierarchy (cgroups(7)).
+std::string own_cgroup(const SystemFolders& folders) {
+  const auto text = read_kernel_file(folders.proc + "/self/cgroup");
+  if (!text) return "";
+  std::string_view rest = *text;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (!line.starts_with("0::/")) continue;
+    const std::string_view path = line.substr(std::string_view("0::").size());
+    // One with ".." lies outside of what is mounted here.
+    if (path.find("/..") == std::string_view::npos) return std::string(path == "/" ? "" : path);
+  }
+  return "";
+}
 
 Result<Limits> read_limits(const SystemFolders& folders) {
   const std::string path = folders.proc + "/meminfo";

@@ -43,6 +43,10 @@ struct Limits {
 // lies outside of this container) limits nothing that can be known.
 Result<Limits> read_limits(const SystemFolders& folders = {});
 
+// The process's cgroup, below the hierarchy's root and without a slash at its end: "" is the root, or nothing
+// is known. The cgroups above it are the paths' beginnings.
+std::string own_cgroup(const SystemFolders& folders);
+
 // One limit, with the name that people know it by: "MemTotal", "memory.max of the cgroup /a/b", "RLIMIT_AS".
 struct Bound {
   std::string name;

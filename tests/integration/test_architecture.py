@@ -18,9 +18,10 @@ MAY_INCLUDE = {
     "fetch": {"loop", "store", "config", "protocol"},
     "engine": {"fetch", "loop", "config", "protocol"},
     "model": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
-    "admin": {"model", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "doctor": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "admin": {"model", "doctor", "engine", "store", "memory", "gguf", "loop", "config", "protocol"},
     "http": {"model", "admin", "loop", "config", "protocol"},
-    "ctl": {"fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "ctl": {"doctor", "engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
 }
 MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 

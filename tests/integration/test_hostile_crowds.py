@@ -36,7 +36,7 @@ class Floods(witness.WitnessedTest):
                     connection.connect(self.path)
 
         self.assert_memory_settles(attack, rounds=1)
-        self.assert_descriptors(at_most=64)
+        self.wait_for_descriptors(at_most=64)
 
     def test_a_thousand_that_stay(self):
         witness.raise_descriptor_limit(1_000)
@@ -50,7 +50,7 @@ class Floods(witness.WitnessedTest):
             self.wait_for_subscribers(2)
 
         self.assert_memory_settles(attack)
-        self.assert_descriptors(at_most=64)
+        self.wait_for_descriptors(at_most=64)
 
     def test_each_of_a_thousand_is_told_everything(self):
         witness.raise_descriptor_limit(1_000)
@@ -95,7 +95,7 @@ class Deaths(witness.WitnessedTest):
                     self.kill_at(point)
                 self.assert_unharmed()
         self.wait_for_subscribers(2)
-        self.assert_descriptors(at_most=64)
+        self.wait_for_descriptors(at_most=64)
 
     def test_a_request_outlives_its_asker(self):
         self.kill_at("waiting")

@@ -1,0 +1,44 @@
+// The check "service": what systemd says of ggufd's unit.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "loop/child.h"
+#include "loop/loop.h"
+#include "loop/timer.h"
+#include "protocol/answer.h"
+
+namespace ggufd::doctor {
+
+// What `systemctl show` prints of a unit, "Key=value" a line. Pure.
+void judge_unit(std::string_view properties, answer::Doctor& report);
+// systemd does not run here, or could not be asked, and why. Pure.
+void skip_unit(std::string why, answer::Doctor& report);
+
+// Runs `systemctl show ggufd.service`, that of the user where `is_user`. Destroyed, it is ended.
+class AskUnit {
+ public:
+  // What it printed, or why there is nothing.
+  using Done = std::move_only_function<void(Result<std::string>)>;
+
+  static constexpr std::uint64_t limit_ms = 2000;
+
+  // `systemctl` is the program's absolute path. `on_done` comes once, never from inside this call.
+  AskUnit(loop::Loop& loop, const std::string& systemctl, bool is_user, std::vector<std::string> environment,
+          Done on_done);
+
+ private:
+  void end(Result<std::string> result);
+
+  Done on_done_;
+  std::string output_;
+  Result<std::string> result_;  // once it is decided
+  loop::Timer timer_;           // the limit; then the end of this turn, to tell the result
+  loop::ChildPtr child_;
+};
+
+}  // namespace ggufd::doctor
