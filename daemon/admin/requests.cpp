@@ -10,7 +10,9 @@
 #include "admin/pull_request.h"
 #include "config/environment.h"
 #include "config/text_rules.h"
+#include "doctor/fit.h"
 #include "model/header_look.h"
+#include "protocol/frame.h"
 #include "protocol/utf8.h"
 
 namespace ggufd::admin {
@@ -203,8 +205,10 @@ void Requests::serve(const request::Plan& request, Reply reply) {
 }
 
 void Requests::serve(const request::Doctor&, Reply reply) {
-  commands_.doctor(
-      [reply = std::move(reply)](const answer::Doctor& report) mutable { reply(AnswerBody(report)); });
+  // The id is as long as the asker made it, in a line that had to fit as well.
+  commands_.doctor([reply = std::move(reply)](const answer::Doctor& report) mutable {
+    reply(AnswerBody(doctor::fitted(report, max_frame_bytes / 2)));
+  });
 }
 
 void Requests::serve(const request::Drain&, Reply reply) {

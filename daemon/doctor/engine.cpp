@@ -30,9 +30,9 @@ void check_engine(const Subject& subject, const config::Config& config, answer::
   if (!subject.engine) return group.skip(name, "it was not asked");
   const auto& engine = *subject.engine;
   if (!engine && engine.error().code == ErrorCode::engine_not_found && !is_required) {
-    return group.warn(name,
-                      engine.error().message + ": models of engine auto are held ready, and answer nothing",
-                      "install llama-server, or name it in llama_server.binary");
+    return group.warn(
+        name, "models of engine auto would be held ready and answer nothing: " + engine.error().message,
+        "install llama-server, or name it in llama_server.binary");
   }
   if (!engine) {
     return group.fail(name, engine.error().message,

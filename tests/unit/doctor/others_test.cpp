@@ -19,7 +19,7 @@ TEST_CASE("engine: found, too old, missing") {
   (*scene.engine)->build.has_unix_sockets = false;
   CHECK_FINDING(scene.look("engine", "llama-server"), Outcome::warn, "relayed");
   scene.engine = fail(ErrorCode::engine_not_found, "there is no llama-server in PATH");
-  CHECK_FINDING(scene.look("engine", "llama-server"), Outcome::warn, "held ready, and answer nothing");
+  CHECK_FINDING(scene.look("engine", "llama-server"), Outcome::warn, "held ready and answer nothing");
   scene.configure_model(R"("source": "/m.gguf", "engine": "llama-server")");
   CHECK_FINDING(scene.look("engine", "llama-server"), Outcome::fail, "no llama-server in PATH");
   scene.configure_model(R"("source": "/m.gguf")");
