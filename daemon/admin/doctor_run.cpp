@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -74,6 +75,10 @@ void DoctorRuns::gathered_one() {
 }
 
 void DoctorRuns::examine() {
+  // As configured, not as they were answered.
+  std::ranges::sort(run_->subject.plans, {}, [this](const doctor::PlannedModel& plan) {
+    return std::ranges::find(config_.models, plan.name, &config::ModelConfig::name) - config_.models.begin();
+  });
   run_->operation = loop::offload<answer::Doctor>(
       loop_,
       [subject = std::move(run_->subject)](loop::CancelToken) -> Result<answer::Doctor> {
