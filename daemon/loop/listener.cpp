@@ -1,5 +1,6 @@
 #include "loop/listener.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,6 +33,36 @@ Result<sockaddr_un> socket_address(const std::string& path) {
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
+}
+
+std::optional<int> socket_option(int fd, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) return std::nullopt;
+  return value;
+}
+
+Result<void> check_listening(int fd) {
+  const auto wrong = [fd](std::string_view what) {
+    return fail(ErrorCode::io, fmt::format("descriptor {} {}, and a Unix stream socket that listens was "
+                                           "expected; in a socket unit that is ListenStream=/a/path",
+                                           fd, what));
+  };
+  const auto domain = socket_option(fd, SO_DOMAIN);
+  if (!domain) return wrong("is no socket");
+  if (*domain != AF_UNIX) return wrong("is no Unix socket");
+  if (socket_option(fd, SO_TYPE) != SOCK_STREAM) return wrong("is no stream socket");
+  if (socket_option(fd, SO_ACCEPTCONN) != 1) return wrong("does not listen");
+  return {};
+}
+
+// "" where it is bound to no path.
+std::string bound_path(int fd) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  if (address.sun_family != AF_UNIX) return {};
+  return {address.sun_path, strnlen(address.sun_path, sizeof address.sun_path)};
 }
 
 std::optional<PeerCredentials> credentials_of(int fd) {
@@ -77,14 +108,32 @@ Result<std::unique_ptr<Listener>> Listener::listen(Loop& loop, std::string path,
   std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), fd, std::move(on_connection)));
   listener->on_exhausted_ = std::move(on_exhausted);
   if (auto bound = listener->bind(access); !bound) return std::unexpected(bound.error());
-  auto poll = std::make_unique<uv_poll_t>();
-  if (const int status = uv_poll_init_socket(loop.raw(), poll.get(), fd)) {
-    return std::unexpected(uv_error(fmt::format("watching {}", listener->path_), status));
-  }
-  poll->data = listener.get();
-  listener->poll_.reset(poll.release());
-  listener->watch();
+  if (auto watching = listener->start_watching(); !watching) return std::unexpected(watching.error());
   return listener;
+}
+
+Result<std::unique_ptr<Listener>> Listener::adopt(Loop& loop, int fd, OnConnection on_connection,
+                                                  OnExhausted on_exhausted) {
+  std::unique_ptr<Listener> listener(new Listener(loop, bound_path(fd), fd, std::move(on_connection)));
+  listener->on_exhausted_ = std::move(on_exhausted);
+  if (auto checked = check_listening(fd); !checked) return std::unexpected(checked.error());
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    return std::unexpected(system_error(fmt::format("preparing descriptor {}", fd), errno));
+  }
+  if (auto watching = listener->start_watching(); !watching) return std::unexpected(watching.error());
+  return listener;
+}
+
+Result<void> Listener::start_watching() {
+  auto poll = std::make_unique<uv_poll_t>();
+  if (const int status = uv_poll_init_socket(loop_.raw(), poll.get(), fd_)) {
+    return std::unexpected(uv_error(fmt::format("watching {}", path_), status));
+  }
+  poll->data = this;
+  poll_.reset(poll.release());
+  watch();
+  return {};
 }
 
 Result<void> Listener::bind(const SocketAccess& access) {

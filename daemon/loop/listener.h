@@ -24,7 +24,8 @@ struct SocketAccess {
   std::optional<gid_t> group;  // else that of the process
 };
 
-// Listens on a path and unlinks it at the end.
+// Listens on a path that it binds, and unlinks it at the end; or on a socket that somebody else has bound,
+// whose file it leaves alone.
 //
 // Where the process or the system has no descriptor left, connections wait in the kernel's queue: it is tried
 // again after a while that doubles from 100 ms to 1 s, and whoever has gone meanwhile makes room for them.
@@ -40,15 +41,22 @@ class Listener {
                                                   SocketAccess access = {},
                                                   OnExhausted on_exhausted = nullptr);
 
+  // Goes on with `fd`, which a service manager has bound and listens on, and owns it from then on, also where
+  // this fails: `io` where it is no listening stream socket of the Unix kind.
+  static Result<std::unique_ptr<Listener>> adopt(Loop& loop, int fd, OnConnection on_connection,
+                                                 OnExhausted on_exhausted = nullptr);
+
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  // "" for an adopted socket that has none.
   const std::string& path() const { return path_; }
 
  private:
   Listener(Loop& loop, std::string path, int fd, OnConnection on_connection);
   Result<void> bind(const SocketAccess& access);
+  Result<void> start_watching();
   void watch();
   void accept_some();
   void back_off(int error_number);

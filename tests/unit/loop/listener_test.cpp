@@ -1,5 +1,6 @@
 #include "loop/listener.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -275,6 +276,51 @@ TEST_CASE("a socket for one group") {
   REQUIRE(lstat(folder.file("socket").c_str(), &info) == 0);
   CHECK((info.st_mode & 07777) == 0660);
   CHECK(info.st_gid == getgid());
+}
+
+// What a service manager hands over: bound, and listening where that is asked for.
+int bound_socket(const std::string& path, int type, bool listens) {
+  const int fd = socket(AF_UNIX, type, 0);
+  const sockaddr_un address = test::unix_address(path);
+  REQUIRE(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  if (listens) REQUIRE(::listen(fd, 8) == 0);
+  return fd;
+}
+
+TEST_CASE("an adopted socket serves who has come before, and its file stays") {
+  Loop loop;
+  const TempFolder folder;
+  const int fd = bound_socket(folder.file("socket"), SOCK_STREAM, true);
+  const Client early(folder.file("socket"));
+  int taken = 0;
+  auto listener = Listener::adopt(loop, fd, [&](std::unique_ptr<Stream>, PeerCredentials) { ++taken; });
+  REQUIRE(listener.has_value());
+  CHECK((*listener)->path() == folder.file("socket"));
+  CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+  const Client late(folder.file("socket"));
+  CHECK(run_until(loop, [&] { return taken == 2; }));
+  listener->reset();
+  CHECK(exists(folder.file("socket")));
+  CHECK(fcntl(fd, F_GETFD) < 0);
+}
+
+TEST_CASE("what is no listening Unix stream socket is not adopted, and closed") {
+  Loop loop;
+  const TempFolder folder;
+  std::array<int, 2> pipe_ends{};
+  REQUIRE(pipe(pipe_ends.data()) == 0);
+  const auto check_refused = [&](int fd, const char* words) {
+    CAPTURE(words);
+    const auto listener = Listener::adopt(loop, fd, [](std::unique_ptr<Stream>, PeerCredentials) {});
+    REQUIRE_FALSE(listener.has_value());
+    CHECK(listener.error().message.find(words) != std::string::npos);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+  };
+  check_refused(pipe_ends[0], "no socket");
+  check_refused(socket(AF_INET, SOCK_STREAM, 0), "no Unix socket");
+  check_refused(bound_socket(folder.file("datagram"), SOCK_DGRAM, false), "no stream socket");
+  check_refused(bound_socket(folder.file("idle"), SOCK_STREAM, false), "does not listen");
+  close(pipe_ends[1]);
 }
 
 }  // namespace
