@@ -67,8 +67,8 @@ enum class FolderAccess { owner, searched_by_all };
 
 // Makes the folder, 0700 or 0711, and what is missing above it. One that is there is refused as unsafe where
 // it is a symbolic link or no folder, where `uid` does not own it, or where group or others may write it. One
-// that others may only read is set to its mode where it is empty or has held our lock before; a folder that
-// serves something else keeps its own.
+// that others may only read is set to its mode where it is empty, but for an admin.sock that waits for us, or
+// has held our lock before; a folder that serves something else keeps its own.
 std::expected<void, FolderError> prepare_runtime_folder(const std::string& path, uid_t uid,
                                                         FolderAccess access = FolderAccess::owner);
 

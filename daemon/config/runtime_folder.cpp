@@ -90,13 +90,17 @@ Outcome check_owner_and_mode(const struct stat& status, const std::string& path,
 }
 
 // Whether nothing but us uses the folder. One that serves something else as well (somebody names /run) must
-// keep the mode that the rest of the system relies on.
+// keep the mode that the rest of the system relies on. A socket that a service manager has bound for us may
+// be there before we are.
 bool is_ours_alone(const std::string& path) {
   struct stat lock{};
   if (lstat((path + "/ggufd.lock").c_str(), &lock) == 0) return true;
   std::error_code failure;
-  const bool is_empty = std::filesystem::is_empty(path, failure);
-  return !failure && is_empty;
+  std::filesystem::directory_iterator entry(path, failure);
+  for (; !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure)) {
+    if (entry->path().filename() != "admin.sock") return false;
+  }
+  return !failure;
 }
 
 }  // namespace

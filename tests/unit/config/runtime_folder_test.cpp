@@ -85,6 +85,11 @@ TEST_CASE("a folder that others may read is set to 0700 where nothing but us use
   std::ofstream(base / "used/ggufd.lock") << "1";
   check_prepared(base / "used");
   CHECK(mode_of(base / "used") == 0700);
+  // A service manager has bound it for us.
+  make(base / "waiting", 0755);
+  std::ofstream(base / "waiting/admin.sock") << "";
+  check_prepared(base / "waiting");
+  CHECK(mode_of(base / "waiting") == 0700);
 }
 
 TEST_CASE("a folder that serves something else as well keeps its mode") {
