@@ -4,8 +4,10 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <utility>
 
 #include "config/environment.h"
@@ -22,6 +24,8 @@ constexpr std::uint64_t close_limit_ms = 1000;
 // Some send a stop to the process and to its group (`timeout` does): two signals this close together are one
 // wish.
 constexpr std::uint64_t same_stop_ms = 50;
+
+constexpr std::string_view admin_socket_name = "admin.sock";
 
 bool is_socket_of_a_model(const std::string& name) {
   // An engine's private socket is hidden (engine_socket_path).
@@ -60,6 +64,13 @@ std::expected<void, StartError> free_socket_path(const std::string& path) {
   return {};
 }
 
+void warn_of_unknown(const service::InheritedSocket& socket, const std::string& admin_socket) {
+  spdlog::warn(
+      "an inherited socket, \"{}\" at {}, is none that ggufd knows and is closed; a socket unit for it has "
+      "ListenStream={} or FileDescriptorName={}",
+      socket.name(), socket.path().empty() ? "no path" : socket.path(), admin_socket, admin_socket_name);
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions options) {
@@ -78,16 +89,18 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
     return std::unexpected(
         StartError{is_busy ? ExitCode::already_running : ExitCode::unsafe_place, lock.error().message});
   }
+  auto inherited = std::move(options.inherited);
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(options), std::move(*files), std::move(*lock)));
   model::install_mapping_guard();
   // Their keepers end them with their daemon; where those were killed too, it is up to us.
   for (const std::string& ended : engine::end_left_engines(daemon->services_.runtime_folder)) {
     spdlog::warn("{}", ended);
   }
-  if (auto opened = daemon->open_admin_socket(); !opened) return std::unexpected(opened.error());
+  if (auto opened = daemon->open_admin_socket(inherited); !opened) return std::unexpected(opened.error());
   if (auto opened = daemon->open_http(); !opened) return std::unexpected(opened.error());
-  spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->files_.admin_socket);
+  spdlog::info("ggufd " GGUFD_VERSION ", pid {}, listening on {}", getpid(), daemon->admin_path_);
   daemon->log_.publish(status::Starting{GGUFD_VERSION, getpid()});
+  daemon->service_.ready();
   daemon->models_.load_at_boot();
   daemon->scrub_.set_interval_h(daemon->services_.config.scrub_interval_h);
   return daemon;
@@ -96,6 +109,7 @@ std::expected<std::unique_ptr<Daemon>, StartError> Daemon::start(DaemonOptions o
 Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock)
     : files_(std::move(files)),
       lock_(std::move(lock)),
+      admin_path_(files_.admin_socket),
       curl_(loop_),
       rate_limit_(loop_, options.config.fetch.bytes_per_second),
       fetch_{loop_,
@@ -124,6 +138,7 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
              }),
       reload_(loop_, options.config_file, services_.config, reload_seams(options)),
       doctor_(loop_, models_, llama_, services_.config, std::move(options.places)),
+      service_(loop_, services_.config, config::process_environment()),
       server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, services_.config, commands()),
       http_(loop_, models_, log_, server_, services_.config.http),
@@ -145,7 +160,9 @@ model::ReloadSeams Daemon::reload_seams(DaemonOptions& options) {
   return {.read = std::move(options.read_config),
           .on_changed = [this](const config::Config& before,
                                const std::optional<std::string>& model) { apply_config(before, model); },
-          .warn = [this](status::Warning warning) { this->warn(std::move(warning)); }};
+          .warn = [this](status::Warning warning) { this->warn(std::move(warning)); },
+          .on_begin = [this] { service_.reload_began(); },
+          .on_end = [this] { service_.reload_ended(); }};
 }
 
 void Daemon::on_hang_up() {
@@ -166,6 +183,7 @@ void Daemon::apply_config(const config::Config& before, const std::optional<std:
   set_log_level(config.log.level);
   log_.set_default_model(config.default_model);
   models_.apply(before, model);
+  service_.configured();
 }
 
 void Daemon::warn(status::Warning warning) {
@@ -179,19 +197,46 @@ void Daemon::tell_bad_blob(const model::BadBlob& bad, const std::vector<std::str
 
 // --- Start and stop
 
-std::expected<void, StartError> Daemon::open_admin_socket() {
+// One that a service manager has bound for us is taken over: clients that have come before us wait in it.
+std::expected<void, StartError> Daemon::open_admin_socket(std::vector<service::InheritedSocket>& inherited) {
   remove_left_over_sockets(services_.runtime_folder);
+  const auto ours = std::ranges::find_if(inherited, [this](const service::InheritedSocket& socket) {
+    return socket.name() == admin_socket_name || socket.path() == files_.admin_socket;
+  });
+  for (const auto& socket : inherited) {
+    if (&socket != std::to_address(ours)) warn_of_unknown(socket, files_.admin_socket);
+  }
+  if (ours == inherited.end()) return bind_admin_socket();
+  if (const std::string path = ours->path(); !path.empty()) admin_path_ = path;
+  if (auto listening = server_.adopt(ours->take(), requests_); !listening) {
+    return std::unexpected(
+        StartError{ExitCode::unsafe_place, fmt::format("the socket {} that was inherited is of no use: {}",
+                                                       admin_socket_name, listening.error().message)});
+  }
+  return {};
+}
+
+std::expected<void, StartError> Daemon::bind_admin_socket() {
   if (auto freed = free_socket_path(files_.admin_socket); !freed) return freed;
   if (auto listening = server_.listen(files_.admin_socket, requests_); !listening) {
     return std::unexpected(StartError{ExitCode::internal, listening.error().message});
   }
+  owns_admin_socket_ = true;
   return {};
 }
 
 std::expected<void, StartError> Daemon::open_http() {
   if (auto freed = free_socket_path(files_.http_socket); !freed) return freed;
-  log_.set_observer({.on_event = [this](const StatusEvent& event) { http_.published(event); },
-                     .on_forgotten = [this](const std::string& model) { http_.forget(model); }});
+  log_.set_observer({.on_event =
+                         [this](const StatusEvent& event) {
+                           http_.published(event);
+                           service_.published(event);
+                         },
+                     .on_forgotten =
+                         [this](const std::string& model) {
+                           http_.forget(model);
+                           service_.forget(model);
+                         }});
   if (auto listening = http_.listen(files_.http_socket); !listening) {
     return std::unexpected(StartError{ExitCode::internal, listening.error().message});
   }
@@ -204,7 +249,7 @@ void Daemon::on_stop_signal() {
   // Asked twice: at once, whatever is under way. The store is safe at any moment.
   spdlog::warn("stopping at once");
   remove_left_over_sockets(services_.runtime_folder);
-  unlink(files_.admin_socket.c_str());
+  if (owns_admin_socket_) unlink(files_.admin_socket.c_str());
   unlink(files_.http_socket.c_str());
   _exit(static_cast<int>(ExitCode::ok));
 }
@@ -214,12 +259,14 @@ void Daemon::drain() {
   draining_since_ms_ = loop_.now_ms();
   spdlog::info("draining");
   log_.publish(status::Draining{});
+  service_.stopping();
   scrub_.stop();
   reload_.stop();
   models_.unload_all([this] { close(); });
 }
 
 void Daemon::close() {
+  service_.close();
   http_.close(close_limit_ms);
   server_.close(close_limit_ms, [] { spdlog::info("stopped"); });
 }

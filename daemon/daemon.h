@@ -27,6 +27,8 @@
 #include "model/models.h"
 #include "model/reload.h"
 #include "model/scrub.h"
+#include "service/inherited_sockets.h"
+#include "service/service_manager.h"
 
 namespace ggufd {
 
@@ -55,6 +57,8 @@ struct DaemonOptions {
   std::string store_folder;
   // The soft limit that we were started with, before we raised ours: engines get it.
   std::optional<rlim_t> open_files;
+  // What a service manager has bound for us (socket activation).
+  std::vector<service::InheritedSocket> inherited;
 };
 
 class Daemon {
@@ -69,7 +73,8 @@ class Daemon {
  private:
   Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock lock);
 
-  std::expected<void, StartError> open_admin_socket();
+  std::expected<void, StartError> open_admin_socket(std::vector<service::InheritedSocket>& inherited);
+  std::expected<void, StartError> bind_admin_socket();
   std::expected<void, StartError> open_http();
   admin::DaemonCommands commands();
   model::ReloadSeams reload_seams(DaemonOptions& options);
@@ -83,6 +88,8 @@ class Daemon {
 
   const config::RuntimeFiles files_;
   InstanceLock lock_;
+  std::string admin_path_;          // where the admin socket is: as a rule that of files_
+  bool owns_admin_socket_ = false;  // we have bound it, and unlink it
   // In the order of construction: whoever is used by others stands before them.
   loop::Loop loop_;
   fetch::CurlLoop curl_;
@@ -98,6 +105,7 @@ class Daemon {
   model::Scrub scrub_;
   model::Reload reload_;
   admin::DoctorRuns doctor_;
+  service::ServiceManager service_;
   admin::Server server_;
   admin::Requests requests_;
   http::Server http_;

@@ -19,26 +19,53 @@
 #include "daemon.h"
 #include "engine/launcher.h"
 #include "logging.h"
+#include "service/inherited_sockets.h"
+#include "service/notify_socket.h"
 
 namespace {
 
 using ggufd::ExitCode;
 using ggufd::config::Config;
 using ggufd::config::Mistake;
+using ggufd::service::InheritedSocket;
+using ggufd::service::tell_failed_start;
 
 struct CommandLine {
   ggufd::config::PlaceOptions places;
   bool check_config = false;
 };
 
+// errno's value for those who only know such numbers.
+int error_number_of(ExitCode code) {
+  switch (code) {
+    case ExitCode::already_running:
+      return EADDRINUSE;
+    case ExitCode::unsafe_place:
+      return EPERM;
+    case ExitCode::bad_config:
+    case ExitCode::usage:
+      return EINVAL;
+    case ExitCode::internal:
+    case ExitCode::ok:
+      break;
+  }
+  return EIO;
+}
+
 int exit_with(ExitCode code, const std::string& message) {
   fmt::print(stderr, "ggufd: {}\n", message);
+  tell_failed_start(ggufd::config::process_environment(), message, error_number_of(code));
   return static_cast<int>(code);
 }
 
 int exit_with_mistakes(const std::string& path, const std::vector<Mistake>& mistakes) {
-  fmt::print(stderr, "ggufd: {} has {} mistake{}:\n", path, mistakes.size(), mistakes.size() == 1 ? "" : "s");
+  const std::string found =
+      fmt::format("{} has {} mistake{}", path, mistakes.size(), mistakes.size() == 1 ? "" : "s");
+  fmt::print(stderr, "ggufd: {}:\n", found);
   for (const auto& mistake : mistakes) fmt::print(stderr, "  {}\n", to_string(mistake));
+  tell_failed_start(ggufd::config::process_environment(),
+                    fmt::format("{}: {}", found, to_string(mistakes.front())),
+                    error_number_of(ExitCode::bad_config));
   return static_cast<int>(ExitCode::bad_config);
 }
 
@@ -92,7 +119,8 @@ std::expected<Config, std::vector<Mistake>> read_config(const std::string& path,
   return config;
 }
 
-int run(const CommandLine& command_line, std::optional<rlim_t> open_files) {
+int run(const CommandLine& command_line, std::optional<rlim_t> open_files,
+        std::vector<InheritedSocket> inherited) {
   const auto environment = ggufd::config::process_environment();
   const auto config_file = find_config_file(command_line.places, environment, geteuid());
   if (!config_file) return exit_with(ExitCode::bad_config, config_file.error().message);
@@ -114,6 +142,7 @@ int run(const CommandLine& command_line, std::optional<rlim_t> open_files) {
   options.runtime_folder = runtime->path;
   options.store_folder = store->path;
   options.open_files = open_files;
+  options.inherited = std::move(inherited);
   if (command_line.check_config) {
     fmt::print("{}: ok, {} model{}\n", config_file->path, options.config.models.size(),
                options.config.models.size() == 1 ? "" : "s");
@@ -139,7 +168,7 @@ int main(int argc, char** argv) {
     if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;
     const auto open_files = set_up_process();
     widen_thread_pool();
-    return run(command_line, open_files);
+    return run(command_line, open_files, ggufd::service::take_inherited_sockets());
   } catch (const std::exception& error) {
     // Out of memory, or a bug: no exception of ours comes this far.
     return exit_with(ExitCode::internal, error.what());

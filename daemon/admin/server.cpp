@@ -33,6 +33,10 @@ bool may_give_to(gid_t group) {
   return std::ranges::count(groups, group) > 0;
 }
 
+void tell_exhausted(const Error& error) {
+  spdlog::warn("admin: connections have to wait: {}", error.message);
+}
+
 // "load of qwen3-4b"; verbs that name no model stand alone.
 std::string what_is_asked(const Request& request) {
   const std::string_view verb = name_of(verb_of(request));
@@ -84,17 +88,25 @@ Server::Server(loop::Loop& loop, config::AdminConfig config, StatusLog& log, Pat
       }) {}
 
 Result<void> Server::listen(const std::string& path, RequestHandler& handler) {
-  handler_ = &handler;
-  auto listener = loop::Listener::listen(
-      loop_, path,
-      [this](std::unique_ptr<loop::Stream> stream, loop::PeerCredentials peer) {
-        accept(std::move(stream), peer);
-      },
-      socket_access(config_),
-      [](const Error& error) { spdlog::warn("admin: connections have to wait: {}", error.message); });
+  return serve_on(
+      loop::Listener::listen(loop_, path, on_connection(), socket_access(config_), tell_exhausted), handler);
+}
+
+Result<void> Server::adopt(int fd, RequestHandler& handler) {
+  return serve_on(loop::Listener::adopt(loop_, fd, on_connection(), tell_exhausted), handler);
+}
+
+Result<void> Server::serve_on(Result<std::unique_ptr<loop::Listener>> listener, RequestHandler& handler) {
   if (!listener) return std::unexpected(listener.error());
+  handler_ = &handler;
   listener_ = std::move(*listener);
   return {};
+}
+
+loop::Listener::OnConnection Server::on_connection() {
+  return [this](std::unique_ptr<loop::Stream> stream, loop::PeerCredentials peer) {
+    accept(std::move(stream), peer);
+  };
 }
 
 void Server::accept(std::unique_ptr<loop::Stream> stream, const loop::PeerCredentials& peer) {

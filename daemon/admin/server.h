@@ -59,6 +59,8 @@ class Server final : private SubscriberOwner {
 
   // Binds `path`, which must be free. Requests before set_handler() are not read.
   Result<void> listen(const std::string& path, RequestHandler& handler);
+  // The same on a descriptor that a service manager has bound and listens on; it is ours from then on.
+  Result<void> adopt(int fd, RequestHandler& handler);
 
   // Something was published: every subscriber is flushed once, at the end of the turn.
   void published();
@@ -78,6 +80,8 @@ class Server final : private SubscriberOwner {
   void drop_soon(Subscriber& subscriber) override;
   void held_bytes_changed(std::ptrdiff_t change) override;
 
+  Result<void> serve_on(Result<std::unique_ptr<loop::Listener>> listener, RequestHandler& handler);
+  loop::Listener::OnConnection on_connection();
   void accept(std::unique_ptr<loop::Stream> stream, const loop::PeerCredentials& peer);
   bool is_served(const loop::Stream& stream, const loop::PeerCredentials& peer) const;
   void refuse(loop::Stream& stream, const loop::PeerCredentials& peer);

@@ -46,6 +46,7 @@ void Reload::stop() {
 
 void Reload::start() {
   asked_ = std::exchange(next_asked_, {});
+  seams_.on_begin();
   operation_ = loop::offload<Read>(
       loop_, [read = seams_.read](loop::CancelToken) -> Result<Read> { return read(); },
       [this](Result<Read> read) {
@@ -64,6 +65,7 @@ void Reload::ended(const Read& read) {
   } else {
     outcomes.assign(asked.size(), std::unexpected(refuse(read.error())));
   }
+  seams_.on_end();
   if (!next_asked_.empty()) start();
   std::size_t index = 0;
   for (auto& [model, waiters] : asked) waiters.tell(outcomes[index++]);

@@ -25,6 +25,9 @@ struct ReloadSeams {
   std::function<void(const config::Config& before, const std::optional<std::string>& model)> on_changed;
   // A warning of the daemon: bad_config, reload_incomplete.
   std::function<void(status::Warning)> warn;
+  // Around each reading: it has begun, and what it says has been applied or refused.
+  std::function<void()> on_begin = [] {};
+  std::function<void()> on_end = [] {};
 };
 
 // All or nothing: a file with a mistake changes nothing. Of a good one, what a running daemon can take over

@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "admin": {"model", "doctor", "engine", "store", "memory", "gguf", "loop", "config", "protocol"},
     "http": {"model", "admin", "loop", "config", "protocol"},
     "ctl": {"doctor", "engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "service": {"loop", "config", "protocol"},
 }
 MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 

@@ -40,7 +40,7 @@ def bin_dir():
 
 def environment(home, **more):
     """Ours without what would steer the daemon or its transfers, so that a developer's settings change no test."""
-    steering = re.compile(r"(?i)^(ggufd_|xdg_|models_home$|runtime_directory$|notify_socket$|hf_|listen_|.*_proxy$|llama_)")
+    steering = re.compile(r"(?i)^(ggufd_|xdg_|models_home$|runtime_directory$|notify_socket$|watchdog_|hf_|listen_|.*_proxy$|llama_)")
     kept = {name: value for name, value in os.environ.items() if not steering.match(name)}
     kept["HOME"] = str(home)
     kept.setdefault("ASAN_OPTIONS", "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1")
@@ -195,7 +195,7 @@ class Daemon:
     """One run of ggufd, with the store of another one where `store` names it. Start it from the main thread
     (process.tied_to_us says why)."""
 
-    def __init__(self, folder, config, arguments=(), prefix=(), store=None, **more_environment):
+    def __init__(self, folder, config, arguments=(), prefix=(), store=None, pass_fds=(), **more_environment):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runtime_dir = self.folder / "run"
@@ -208,7 +208,7 @@ class Daemon:
                    "--store", str(self.store), *map(str, arguments)]
         self.process = subprocess.Popen(
             process.tied_to_us([*prefix, *command]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=self._stderr, env=environment(self.folder, **more_environment))
+            stderr=self._stderr, pass_fds=pass_fds, env=environment(self.folder, **more_environment))
 
     @property
     def admin_socket(self):
@@ -272,8 +272,8 @@ class DaemonTest(unittest.TestCase):
         self.store = self.folder / "store"
         self.runtime_dir = self.folder / "run"
 
-    def start(self, config, arguments=(), prefix=(), folder=None, store=None, **more_environment):
-        daemon = Daemon(folder or self.folder, config, arguments, prefix, store, **more_environment)
+    def start(self, config, arguments=(), prefix=(), folder=None, store=None, pass_fds=(), **more_environment):
+        daemon = Daemon(folder or self.folder, config, arguments, prefix, store, pass_fds, **more_environment)
         self.addCleanup(self._finish, daemon)
         return daemon
 
