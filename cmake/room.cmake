@@ -7,8 +7,10 @@ function(ggufd_room name)
   endif()
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp")
   add_library(ggufd_${name} STATIC ${sources})
-  target_include_directories(ggufd_${name} PUBLIC "${CMAKE_SOURCE_DIR}" "${CMAKE_SOURCE_DIR}/daemon")
-  target_compile_definitions(ggufd_${name} PUBLIC GGUFD_VERSION="${PROJECT_VERSION}")
-  target_link_libraries(ggufd_${name} PUBLIC ${ARGN} PRIVATE ggufd_warnings)
+  # Those who use an installed library (cmake/install.cmake) have nothing of this source tree.
+  target_include_directories(ggufd_${name} PUBLIC
+    "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/daemon>")
+  target_compile_definitions(ggufd_${name} PUBLIC "$<BUILD_INTERFACE:GGUFD_VERSION=\"${PROJECT_VERSION}\">")
+  target_link_libraries(ggufd_${name} PUBLIC ${ARGN} PRIVATE "$<BUILD_INTERFACE:ggufd_warnings>")
   ggufd_fast_build(ggufd_${name} common)
 endfunction()

@@ -1,10 +1,12 @@
 """ggufd under a service manager: what it tells on the notify socket, sockets that it inherits, and the unit files."""
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import socket
+import subprocess
 import time
 import unittest
 
@@ -166,10 +168,28 @@ class Activation(ServiceTest):
         self.addCleanup(waiting.close)
         daemon = self.start_with(bound, names="ggufd.socket")
         self.assertEqual(waiting.ask("ping")["pid"], daemon.process.pid)
+        self.stop(daemon)
+
+    def test_a_stop_at_once_leaves_the_socket_as_well(self):
+        bound = self.bound(self.runtime_dir / "admin.sock")
+        file = self.model()
+        daemon = self.start_with(bound, config=self.with_engine(file, stop_grace_s=60), GGML_FAKE_MOOD="ignore_sigterm")
+        client = self.connect(daemon)
+        self.assert_ready(client.until_outcome(), daemon)
         daemon.signal(signal.SIGTERM)
-        daemon.signal(signal.SIGTERM)
-        self.assertEqual(daemon.wait(), 0)
-        self.assertEqual(path.stat().st_ino, inode)
+        client.until_status("draining")
+        deadline = time.monotonic() + ggufd.LIMIT_S
+        while daemon.process.poll() is None and time.monotonic() < deadline:  # two that come close together are one wish
+            daemon.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.process.wait(0.1)
+        self.assertEqual(daemon.wait(1), 0)
+        self.assertTrue(daemon.admin_socket.is_socket())
+
+    def with_engine(self, file, **settings):
+        config = self.config_for(file.path, file, engine="llama-server", n_ctx=512)
+        config["llama_server"] = {"binary": str(engine.FAKE), "health_interval_ms": 20, **settings}
+        return config
 
     def test_a_socket_of_our_name_may_be_anywhere(self):
         elsewhere = self.folder / "elsewhere.sock"
@@ -197,8 +217,7 @@ class Activation(ServiceTest):
 
     def test_engines_inherit_nothing_of_it(self):
         file = self.model()
-        config = self.config_for(file.path, file, engine="llama-server", n_ctx=512)
-        config["llama_server"] = {"binary": str(engine.FAKE), "health_interval_ms": 20}
+        config = self.with_engine(file)
         bound = self.bound(self.runtime_dir / "admin.sock")
         inode = f"socket:[{os.fstat(bound.fileno()).st_ino}]"
         daemon = self.start_with(bound, config=config, WATCHDOG_USEC=10_000_000)
