@@ -2,11 +2,14 @@
 // and writes HTTP.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "http/event_stream.h"
 
@@ -24,6 +27,7 @@ struct Question {
   std::optional<std::string_view> accept;
   std::optional<std::string_view> host;
   std::optional<std::string_view> last_event_id;
+  std::optional<std::string_view> if_none_match;
   bool has_body = false;
 };
 
@@ -33,10 +37,18 @@ struct Page {
   std::string body;
   std::string_view allow;  // of static storage; the methods, where another one was asked for
   bool closes = false;     // the connection ends with it
+  std::string_view cache_control = "no-store";                         // of static storage
+  std::vector<std::pair<std::string_view, std::string_view>> headers;  // more of them, of static storage
 };
 
-// The page, or events from now on until the client goes.
-using Answer = std::variant<Page, std::unique_ptr<EventStream>>;
+// Takes a page that takes its time. It may be called whenever that is there, at once or later, on the
+// loop's thread, and also when nobody waits for it any more.
+using Reply = std::move_only_function<void(Page)>;
+// Has a page made and given to its argument. Called once, soon, by whoever got it as an answer.
+using LaterPage = std::move_only_function<void(Reply)>;
+
+// The page, now or later, or events from now on until the client goes.
+using Answer = std::variant<Page, std::unique_ptr<EventStream>, LaterPage>;
 
 // Knows the answers. Called on the loop's thread, from inside the library: it must not publish.
 class Site {

@@ -41,8 +41,15 @@ struct Endpoint::Exchange {
   Endpoint& endpoint;
   MHD_Connection* connection;
   std::unique_ptr<EventStream> stream;
-  bool is_suspended = false;  // the stream has nothing to say
+  bool is_later = false;      // its answer is a page that was not there at once
+  std::optional<Page> page;   // that one, once it is
+  bool is_suspended = false;  // the stream has nothing to say, or the page is not there yet
+  std::shared_ptr<char> alive = std::make_shared<char>();  // for who makes the page
 
+  void suspend() {
+    is_suspended = true;
+    MHD_suspend_connection(connection);
+  }
   void resume() {
     if (std::exchange(is_suspended, false)) MHD_resume_connection(connection);
   }
@@ -53,8 +60,7 @@ struct Endpoint::Library {
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method,
                                const char*, const char*, std::size_t* upload_bytes, void** context) {
     auto& endpoint = *static_cast<Endpoint*>(self);
-    const bool is_new = *context == nullptr;
-    if (is_new) {
+    if (*context == nullptr) {
       auto* exchange = new Exchange{.endpoint = endpoint, .connection = connection, .stream = nullptr};
       endpoint.open_.insert(exchange);
       *context = exchange;
@@ -63,20 +69,49 @@ struct Endpoint::Library {
     } else if (std::exchange(*upload_bytes, 0) > 0) {
       return MHD_NO;  // of a body that was refused
     }
+    auto& exchange = *static_cast<Exchange*>(*context);
+    if (exchange.is_later) return send_later(exchange);  // the third call
     const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info == nullptr || !endpoint.is_served(info->connect_fd)) return MHD_NO;
-    Answer answer = endpoint.site_.answer({.door = endpoint.door_,
-                                           .method = method,
-                                           .path = url,
-                                           .accept = header_of(connection, MHD_HTTP_HEADER_ACCEPT),
-                                           .host = header_of(connection, MHD_HTTP_HEADER_HOST),
-                                           .last_event_id = header_of(connection, "Last-Event-ID"),
-                                           .has_body = has_body(connection)});
-    if (const auto* page = std::get_if<Page>(&answer)) return send(connection, *page);
-    auto& exchange = *static_cast<Exchange*>(*context);
+    return give(exchange,
+                endpoint.site_.answer({.door = endpoint.door_,
+                                       .method = method,
+                                       .path = url,
+                                       .accept = header_of(connection, MHD_HTTP_HEADER_ACCEPT),
+                                       .host = header_of(connection, MHD_HTTP_HEADER_HOST),
+                                       .last_event_id = header_of(connection, "Last-Event-ID"),
+                                       .if_none_match = header_of(connection, MHD_HTTP_HEADER_IF_NONE_MATCH),
+                                       .has_body = has_body(connection)}));
+  }
+
+  static MHD_Result give(Exchange& exchange, Answer answer) {
+    if (const auto* page = std::get_if<Page>(&answer)) return send(exchange.connection, *page);
+    if (auto* later = std::get_if<LaterPage>(&answer)) return wait_for(exchange, *later);
     exchange.stream = std::get<std::unique_ptr<EventStream>>(std::move(answer));
-    ++endpoint.streams_;
-    return send_stream(connection, exchange);
+    ++exchange.endpoint.streams_;
+    return send_stream(exchange.connection, exchange);
+  }
+
+  // The library asks again once the connection is resumed.
+  static MHD_Result wait_for(Exchange& exchange, LaterPage& later) {
+    exchange.is_later = true;
+    later([&exchange, alive = std::weak_ptr(exchange.alive)](Page page) {
+      if (alive.expired()) return;
+      exchange.page = std::move(page);
+      if (exchange.is_suspended) exchange.endpoint.time_out_.start_once(0);
+      exchange.resume();
+    });
+    if (exchange.page) return send_later(exchange);
+    exchange.suspend();
+    return MHD_YES;
+  }
+
+  // A connection that is resumed without its page is one of an endpoint that ends.
+  static MHD_Result send_later(const Exchange& exchange) {
+    if (exchange.page) return send(exchange.connection, *exchange.page);
+    return send(exchange.connection, {.status = MHD_HTTP_SERVICE_UNAVAILABLE,
+                                      .content_type = text_type,
+                                      .body = "ggufd is stopping; ask the one that follows it\n"});
   }
 
   static MHD_Result send(MHD_Connection* connection, const Page& page) {
@@ -84,8 +119,9 @@ struct Endpoint::Library {
         page.body.size(), const_cast<char*>(page.body.data()), MHD_RESPMEM_MUST_COPY);
     if (response == nullptr) return MHD_NO;
     add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page.content_type);
-    add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, page.cache_control);
     add_header(response, "X-Content-Type-Options", "nosniff");
+    for (const auto& [name, value] : page.headers) add_header(response, std::string(name).c_str(), value);
     if (!page.allow.empty()) add_header(response, MHD_HTTP_HEADER_ALLOW, page.allow);
     if (page.closes) add_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     const MHD_Result queued = MHD_queue_response(connection, page.status, response);
@@ -113,8 +149,7 @@ struct Endpoint::Library {
     const std::size_t count = exchange.stream->read({out, most_bytes});
     if (count > 0) return static_cast<ssize_t>(count);
     if (exchange.endpoint.is_ending_) return MHD_CONTENT_READER_END_OF_STREAM;
-    exchange.is_suspended = true;
-    MHD_suspend_connection(exchange.connection);
+    exchange.suspend();
     return 0;
   }
 
@@ -211,13 +246,15 @@ void Endpoint::run() {
 
 void Endpoint::wake_streams() {
   if (streams_ == 0) return;
-  for (Exchange* exchange : open_) exchange->resume();
+  for (Exchange* exchange : open_) {
+    if (exchange->stream) exchange->resume();
+  }
   run();
 }
 
 void Endpoint::keep_streams_alive() {
   for (Exchange* exchange : open_) {
-    if (exchange->is_suspended) exchange->stream->keep_alive();
+    if (exchange->stream && exchange->is_suspended) exchange->stream->keep_alive();
   }
   wake_streams();
 }
