@@ -141,7 +141,7 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       service_(loop_, services_.config, config::process_environment()),
       server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, services_.config, commands()),
-      http_(loop_, models_, log_, server_, services_.config.http),
+      http_(loop_, models_, log_, server_, memory_, services_.config.http),
       on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
       on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
       on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}

@@ -12,32 +12,39 @@
 #include "http/accept.h"
 #include "http/health.h"
 #include "http/host_check.h"
+#include "http/index_page.h"
+#include "http/status_page.h"
+#include "loop/offload.h"
 
 namespace ggufd::http {
 namespace {
 
 constexpr std::string_view methods = "GET, HEAD";
-constexpr std::array<std::string_view, 4> paths{"/health", "/ready", "/metrics", "/events"};
+constexpr std::array<std::string_view, 7> paths{"/",       "/health", "/ready", "/metrics",
+                                                "/events", "/status", "/doctor"};
 
 Page sentence(unsigned status, std::string text) {
   return {.status = status, .content_type = text_type, .body = std::move(text) + "\n"};
 }
 
-std::int64_t unix_now_s() {
-  return Timestamp::now().ms / 1000;
-}
-
 }  // namespace
 
 Server::Server(loop::Loop& loop, const model::Models& models, admin::StatusLog& log,
-               const admin::Server& admin, config::HttpConfig config)
+               const admin::Server& admin, const model::Admission& memory, config::HttpConfig config,
+               Doctor doctor)
     : loop_(loop),
       models_(models),
       log_(log),
       admin_(admin),
+      memory_(memory),
       config_(std::move(config)),
-      started_unix_s_(unix_now_s()),
+      doctor_(std::move(doctor)),
+      started_(Timestamp::now()),
       turns_(loop),
+      status_page_(
+          loop, [this](Reply reply) { make_status(std::move(reply)); }, 0),
+      doctor_page_(
+          loop, [this](Reply reply) { make_doctor(std::move(reply)); }, doctor_kept_ms),
       keep_alive_(loop,
                   [this] {
                     for (const auto& endpoint : endpoints_) endpoint->keep_streams_alive();
@@ -69,12 +76,21 @@ Result<void> Server::listen(const std::string& path) {
 // --- What there is
 
 Answer Server::answer(const Question& question) {
-  Answer answer = question.path == "/events" && question.method == "GET" && !refusal(question)
-                      ? events(question)
-                      : Answer(page(question));
+  Answer answer = answer_uncounted(question);
+  if (auto* later = std::get_if<LaterPage>(&answer)) return counted(question.path, std::move(*later));
   const auto* page = std::get_if<Page>(&answer);
-  count(question, page == nullptr ? 200 : page->status);
+  count(question.path, page == nullptr ? 200 : page->status);
   return answer;
+}
+
+Answer Server::answer_uncounted(const Question& question) {
+  if (auto refused = refusal(question)) return std::move(*refused);
+  if (question.path == "/events" && question.method == "GET") return events(question);
+  if (question.path == "/status") return [this](Reply reply) { status_page_.ask(std::move(reply)); };
+  if (question.path == "/doctor" && doctor_) {
+    return [this](Reply reply) { doctor_page_.ask(std::move(reply)); };
+  }
+  return page(question);
 }
 
 std::optional<Page> Server::refusal(const Question& question) const {
@@ -99,12 +115,14 @@ std::optional<Page> Server::refusal(const Question& question) const {
 }
 
 Page Server::page(const Question& question) {
-  if (auto refused = refusal(question)) return std::move(*refused);
+  if (question.path == "/") return index_page(question.if_none_match);
   if (question.path == "/health") return health_page(status(), is_ready(), form_for(question.accept));
   if (question.path == "/ready") return ready_page(status(), is_ready(), log_.is_draining());
   if (question.path == "/metrics") return metrics();
   if (question.path == "/events") return {.content_type = "text/event-stream"};  // HEAD
-  return sentence(404, "there is nothing here; /health, /ready, /metrics and /events are served");
+  if (question.path == "/doctor")
+    return sentence(404, "this daemon does not look at itself; run: ggufctl doctor");
+  return sentence(404, "there is nothing here; /, /health, /ready, /metrics, /events and /status are served");
 }
 
 Answer Server::events(const Question& question) {
@@ -127,7 +145,33 @@ Page Server::metrics() {
                                 .pages = pages_,
                                 .lagged_readers = log_.lagged_readers(),
                                 .event_streams = streams(),
-                                .started_unix_s = started_unix_s_})};
+                                .started_unix_s = started_.ms / 1000})};
+}
+
+// The models are looked at when the numbers are there, so that both are of one moment.
+void Server::make_status(Reply reply) {
+  reading_ = loop::offload<memory::Limits>(
+      loop_, [system = memory_.system()](loop::CancelToken) { return memory::read_limits(system); },
+      [this, reply = std::move(reply)](Result<memory::Limits> limits) mutable {
+        StatusDocument document{.version = GGUFD_VERSION,
+                                .started = started_,
+                                .now = Timestamp::now(),
+                                .doctor = static_cast<bool>(doctor_),
+                                .status = status(),
+                                .memory = machine_memory(nullptr)};
+        if (limits) {
+          const MemoryNumbers numbers{.limits = *limits, .room = memory_.room_for("", *limits)};
+          document.memory = machine_memory(&numbers);
+        }
+        reply(status_page(document));
+      });
+}
+
+void Server::make_doctor(Reply reply) {
+  doctor_([reply = std::move(reply)](Result<answer::Doctor> found) mutable {
+    if (!found) return reply(sentence(500, found.error().message));
+    reply({.content_type = json_type, .body = to_json(*found) + "\n"});
+  });
 }
 
 answer::Status Server::status() const {
@@ -148,9 +192,19 @@ std::size_t Server::streams() const {
                                [](const auto& endpoint) { return endpoint->streams(); });
 }
 
-void Server::count(const Question& question, unsigned status) {
-  const bool is_known = std::ranges::count(paths, question.path) > 0;
-  ++pages_[{is_known ? std::string(question.path) : "other", status}];
+void Server::count(std::string_view path, unsigned status) {
+  const bool is_known = std::ranges::count(paths, path) > 0;
+  ++pages_[{is_known ? std::string(path) : "other", status}];
+}
+
+// The same, counted when it is given.
+LaterPage Server::counted(std::string_view path, LaterPage later) {
+  return [this, path = std::string(path), later = std::move(later)](Reply reply) mutable {
+    later([this, path, reply = std::move(reply)](Page page) mutable {
+      count(path, page.status);
+      reply(std::move(page));
+    });
+  };
 }
 
 // --- Events, and the end

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "admin/server.h"
@@ -15,11 +16,19 @@
 #include "http/endpoint.h"
 #include "http/event_metrics.h"
 #include "http/metrics.h"
+#include "http/shared_page.h"
 #include "http/turn_watch.h"
+#include "loop/operation.h"
 #include "loop/timer.h"
+#include "model/admission.h"
 #include "model/models.h"
+#include "protocol/answer.h"
 
 namespace ggufd::http {
+
+// Has the daemon look at itself, as the request `doctor` does, and tells what was found: once, on the loop's
+// thread.
+using Doctor = std::function<void(std::move_only_function<void(Result<answer::Doctor>)>)>;
 
 class Server final : private Site {
  public:
@@ -29,10 +38,12 @@ class Server final : private Site {
   static constexpr std::size_t max_event_streams = 128;
   // How often a stream that has nothing to say says so.
   static constexpr std::uint64_t keep_alive_ms = 15'000;
+  // How long what a doctor has found is told again.
+  static constexpr std::uint64_t doctor_kept_ms = 10'000;
 
-  // All references outlive this.
+  // All references outlive this. Without a `doctor` there is no /doctor.
   Server(loop::Loop& loop, const model::Models& models, admin::StatusLog& log, const admin::Server& admin,
-         config::HttpConfig config);
+         const model::Admission& memory, config::HttpConfig config, Doctor doctor = {});
   ~Server();
 
   // Binds `path`, which must be free, and `http.tcp` where it is set. The error says what could not be bound.
@@ -50,16 +61,20 @@ class Server final : private Site {
  private:
   Answer answer(const Question& question) override;
   void on_idle() override { turn_ends_soon(); }
+  Answer answer_uncounted(const Question& question);
   Page page(const Question& question);
   // Why a request is not answered; nothing where it is.
   std::optional<Page> refusal(const Question& question) const;
   Answer events(const Question& question);
   Page metrics();
+  void make_status(Reply reply);
+  void make_doctor(Reply reply);
   answer::Status status() const;
   bool is_ready() const;
 
   std::size_t streams() const;
-  void count(const Question& question, unsigned status);
+  void count(std::string_view path, unsigned status);
+  LaterPage counted(std::string_view path, LaterPage later);
   void turn_ends_soon();
   void end_turn();
 
@@ -67,12 +82,17 @@ class Server final : private Site {
   const model::Models& models_;
   admin::StatusLog& log_;
   const admin::Server& admin_;
+  const model::Admission& memory_;
   const config::HttpConfig config_;
-  const std::int64_t started_unix_s_;
+  const Doctor doctor_;
+  const Timestamp started_;
 
   EventMetrics event_metrics_;
   PageCounts pages_;
   TurnWatch turns_;
+  SharedPage status_page_;
+  SharedPage doctor_page_;
+  loop::OperationPtr reading_;  // the machine's memory, for the status page
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   loop::Timer keep_alive_;
   loop::Timer close_limit_;

@@ -20,9 +20,9 @@ MAY_INCLUDE = {
     "model": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
     "doctor": {"engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
     "admin": {"model", "doctor", "engine", "store", "memory", "gguf", "loop", "config", "protocol"},
-    "http": {"model", "admin", "loop", "config", "protocol"},
-    "ctl": {"doctor", "engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
+    "http": {"model", "admin", "memory", "loop", "config", "protocol"},
     "service": {"loop", "config", "protocol"},
+    "ctl": {"doctor", "engine", "fetch", "store", "memory", "gguf", "loop", "config", "protocol"},
 }
 MAY_INCLUDE["daemon"] = set(MAY_INCLUDE)
 

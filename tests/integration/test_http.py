@@ -109,7 +109,7 @@ class Requests(web.HttpTest):
         self.assertEqual(stat.S_IMODE(os.stat(self.http_socket).st_mode), 0o600)
 
     def test_other_paths_and_methods(self):
-        for path in ("/", "/healthz", "/health/", "//health", "/../health", "/events/x", "/%00", "http://x/health"):
+        for path in ("/index.html", "/healthz", "/health/", "//health", "/../health", "/events/x", "/%00", "http://x/health"):
             with self.subTest(path):
                 answer = self.ask(path)
                 self.assertEqual(answer.status, 404)
@@ -273,7 +273,7 @@ class Tcp(web.HttpTest):
         _, host, port = self.start_tcp()
         for name in ("example.org", f"example.org:{port}", "127.0.0.1.example.org", ""):
             with self.subTest(name):
-                for path in ("/ready", "/health", "/metrics", "/events", "/"):
+                for path in ("/ready", "/health", "/metrics", "/events", "/status", "/doctor", "/"):
                     answer = self.over_tcp(host, port, path, Host=name)
                     self.assertEqual(answer.status, 403)
                     self.assertGreater(len(answer.text.split()), 3)

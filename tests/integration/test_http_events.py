@@ -54,6 +54,13 @@ class Events(web.HttpTest):
         self.assertEqual([events.frame()["status"], events.frame()["status"]], ["capabilities", "ready"])
         self.assertEqual(self.metrics()["ggufd_lagged_readers_total", ()], 1)
 
+    def test_who_has_seen_everything_is_answered_at_once(self):
+        _, client = self.start_ready()
+        last = client.ask("status")["seq"]
+        events = self.events(last_event_id=last)  # the header is here
+        client.ask("unload", wait=True)
+        self.assertEqual(events.frame()["seq"], last + 1)
+
     def test_an_id_that_is_none_gets_the_snapshot(self):
         self.start_ready()
         self.assertEqual(self.events(last_event_id="abc").frame()["status"], "capabilities")
