@@ -141,7 +141,10 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       service_(loop_, services_.config, config::process_environment()),
       server_(loop_, services_.config.admin, log_),
       requests_(loop_, models_, server_, log_, services_.config, commands()),
-      http_(loop_, models_, log_, server_, memory_, services_.config.http),
+      http_(loop_, models_, log_, server_, memory_, services_.config.http,
+            [this](std::move_only_function<void(Result<answer::Doctor>)> tell) {
+              doctor_.ask([tell = std::move(tell)](const answer::Doctor& found) mutable { tell(found); });
+            }),
       on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
       on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
       on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}
