@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <limits>
 #include <span>
 #include <utility>
@@ -82,6 +83,11 @@ struct Endpoint::Library {
                                        .last_event_id = header_of(connection, "Last-Event-ID"),
                                        .if_none_match = header_of(connection, MHD_HTTP_HEADER_IF_NONE_MATCH),
                                        .has_body = has_body(connection)}));
+  }
+
+  // What is escaped is left so where a NUL is among it: the path would end there, and be another one's.
+  static std::size_t unescape(void*, MHD_Connection*, char* text) {
+    return std::strstr(text, "%00") == nullptr ? MHD_http_unescape(text) : std::strlen(text);
   }
 
   static MHD_Result give(Exchange& exchange, Answer answer) {
@@ -197,7 +203,8 @@ Result<void> Endpoint::start(unsigned max_connections) {
       &Library::on_completed, nullptr, MHD_OPTION_NOTIFY_CONNECTION, &Library::on_connection, this,
       MHD_OPTION_CONNECTION_LIMIT, max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, max_header_bytes,
       MHD_OPTION_CONNECTION_TIMEOUT, idle_limit_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_UNESCAPE_CALLBACK, &Library::unescape, nullptr,
+      MHD_OPTION_END);
   if (daemon_ == nullptr) {
     return fail(ErrorCode::internal, fmt::format("libmicrohttpd does not start on {}", name_));
   }

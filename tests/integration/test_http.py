@@ -109,7 +109,7 @@ class Requests(web.HttpTest):
         self.assertEqual(stat.S_IMODE(os.stat(self.http_socket).st_mode), 0o600)
 
     def test_other_paths_and_methods(self):
-        for path in ("/index.html", "/healthz", "/health/", "//health", "/../health", "/events/x", "/%00", "http://x/health"):
+        for path in ("/index.html", "/healthz", "/health/", "//health", "/../health", "/events/x", "/%00", "/health%00", "http://x/health"):
             with self.subTest(path):
                 answer = self.ask(path)
                 self.assertEqual(answer.status, 404)
