@@ -98,18 +98,17 @@ bool check_lock(const std::string& path, const Subject& subject, Group& group) {
     return false;
   }
   const auto text = memory::read_kernel_file(path);
-  const auto written = text ? memory::leading_number(*text) : std::nullopt;
+  // 0 is nobody's.
+  const std::uint64_t named = text ? memory::leading_number(*text).value_or(0) : 0;
   const auto holder = flock_holder(*locks, status);
   if (!holder) {
     group.ok("lock", "free: no daemon runs in this folder");
     return false;
   }
-  if (written && *written == *holder) {
+  if (named == *holder) {
     group.ok("lock", fmt::format("held by process {}", *holder));
   } else {
-    group.warn("lock",
-               fmt::format("held by process {}, while the file names {}", *holder,
-                           written ? fmt::format("process {}", *written) : "none"),
+    group.warn("lock", fmt::format("held by process {}, while the file names process {}", *holder, named),
                "a daemon of another container shares this folder, or something else holds its lock: give "
                "each daemon a --runtime-dir of its own");
   }
