@@ -108,7 +108,9 @@ class RealDaemon(browser.BrowserTest):
         tab.wait_for(words_are(CONNECTION, "live"))
         self.assertFalse(tab.evaluate("document.getElementById('no-models').hidden"))
         self.assertEqual(tab.evaluate("document.title"), "0/0 ready · ggufd")
-        self.assertTrue(tab.evaluate("document.getElementById('doctor').hidden"))
+        # What doctor finds is there as well: that no model is configured, if nothing else.
+        tab.wait_for("!document.getElementById('doctor').hidden")
+        tab.wait_for("document.getElementById('doctor').textContent.includes('no model is configured')")
 
     def test_fifty_models_on_a_narrow_screen(self):
         path = self.folder / ("a-long-folder-name-without-a-space-" * 5) / "missing.gguf"

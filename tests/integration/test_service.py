@@ -204,8 +204,8 @@ class Activation(ServiceTest):
         unknown = self.bound(self.folder / "unknown.sock")
         daemon = self.start_with(unknown, names="other")
         self.connect(daemon)
-        self.assertIn("unknown.sock", daemon.stderr())
         self.stop(daemon)
+        self.assertIn("unknown.sock", daemon.stderr())
 
     def test_what_is_no_listening_stream_socket_is_refused(self):
         for name, options in (("datagram", {"kind": socket.SOCK_DGRAM, "listens": False}), ("silent", {"listens": False})):
