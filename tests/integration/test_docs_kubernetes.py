@@ -1,11 +1,14 @@
 """What docs/kubernetes holds works: manifests are sound, the job's script fills a store that pods can read and leave alone, the
 gateway carries inference out of the pod."""
 
+import http.client
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -15,6 +18,7 @@ import engine
 import ggufd
 import nginx
 import process
+import web
 from origin import Origin
 
 try:
@@ -181,11 +185,16 @@ class Gateway(engine.EngineTest):
             [program, "-c", str(path), "-p", str(self.folder), "-g", "daemon off; master_process off;"]))
         self.addCleanup(process.end, server)
         gateway = self.folder / "gateway.sock"
-        process.wait_until(gateway.exists, server, ggufd.LIMIT_S, "the gateway's socket")
+        process.wait_until(lambda: self.listens(gateway), server, ggufd.LIMIT_S, "the gateway")
         answer = self.complete_text(gateway)
         self.assertEqual((answer.status, answer.json()), (200, self.complete_text().json()))
         self.connect_again().ask("unload", wait=True)
         self.assertEqual(self.complete_text(gateway).status, 502)
+
+    @staticmethod
+    def listens(path):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(path)) == 0
 
     def connect_again(self):
         client = ggufd.Client(self.runtime_dir / "admin.sock")
@@ -242,13 +251,51 @@ class SharedStore(ggufd.DaemonTest):
         self.assertEqual((outcome["status"], outcome["code"]), ("error", "not_in_store"))
 
 
-class Drain(ggufd.DaemonTest):
+class Probes(engine.EngineTest):
+    def over_tcp(self, port, path):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ggufd.LIMIT_S)
+        self.addCleanup(connection.close)
+        return web.ask(connection, path, Host="10.42.0.7:9100").status  # as the kubelet asks
+
+    def test_liveness_holds_while_a_model_is_fetched_and_when_it_has_failed(self):
+        model = self.model()
+        with Origin(self.web) as origin:
+            origin.fault(f"/{model.name}", stall_at=1 << 20)
+            config = self.config_for(origin.url(model.name), model, fetch={"retries": 0, "stall_timeout_s": 2})
+            daemon = self.start(config | {"http": {"tcp": "127.0.0.1:0", "allow_remote": True}})
+            client = self.connect(daemon)
+            client.until_phase("download")
+            origin.wait_until_stalled(f"/{model.name}")
+            port = int(re.search(r"HTTP on \S+:(\d+)", daemon.stderr())[1])
+            self.assertEqual([self.over_tcp(port, path) for path in ("/metrics", "/ready", "/health")], [200, 503, 503])
+            self.assertEqual(client.until_status("error")["code"], "network")
+        self.assertEqual([self.over_tcp(port, path) for path in ("/metrics", "/ready", "/health")], [200, 503, 503])
+
+
+class Drain(engine.EngineTest):
+    def drain(self, *options):
+        code, _, errors = ggufd.run_program("ggufctl", "--runtime-dir", self.runtime_dir, "drain", *options, folder=self.folder)
+        self.assertEqual((code, errors), (0, ""))
+
     def test_the_hook_ends_with_the_daemon(self):
         """So the signal that follows a preStop hook finds nobody whom it could cut short."""
-        daemon = self.start({"models": []})
-        self.connect(daemon).until_status("starting")
-        code, _, errors = ggufd.run_program("ggufctl", "--runtime-dir", self.runtime_dir, "drain", folder=self.folder)
-        self.assertEqual((code, errors, daemon.wait()), (0, "", 0))
+        daemon, _ = self.ready()
+        self.drain()
+        self.assertEqual(daemon.wait(), 0)
+        self.assertNotIn("stopping at once", daemon.stderr())
+
+    def test_a_hook_that_does_not_wait_would_have_the_signal_cut_it_short(self):
+        daemon, client = self.ready("busy=60", self.config({"stop_grace_s": 60}, warm_up=False))
+        request = web.UnixConnection(self.infer_socket)
+        self.addCleanup(request.close)
+        request.request("POST", "/completion", json.dumps(engine.PROMPT), {"Content-Type": "application/json"})
+        self.drain("--no-wait")
+        client.until_status("unloading")
+        # Two within 50 ms are taken for one wish; the kubelet's comes later.
+        process.wait_until(lambda: daemon.signal(signal.SIGTERM) or "stopping at once" in daemon.stderr() or
+                           daemon.process.poll() is not None, None, ggufd.LIMIT_S, "the end")
+        self.assertEqual(daemon.wait(), 0)
+        self.assertIn("stopping at once", daemon.stderr())
 
 
 if __name__ == "__main__":
