@@ -145,9 +145,18 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
             [this](std::move_only_function<void(Result<answer::Doctor>)> tell) {
               doctor_.ask([tell = std::move(tell)](const answer::Doctor& found) mutable { tell(found); });
             }),
-      on_terminate_(loop_, SIGTERM, [this] { on_stop_signal(); }),
-      on_interrupt_(loop_, SIGINT, [this] { on_stop_signal(); }),
-      on_hang_up_(loop_, SIGHUP, [this] { on_hang_up(); }) {}
+      on_terminate_(std::in_place, loop_, SIGTERM, [this] { on_stop_signal(); }),
+      on_interrupt_(std::in_place, loop_, SIGINT, [this] { on_stop_signal(); }),
+      on_hang_up_(std::in_place, loop_, SIGHUP, [this] { on_hang_up(); }) {}
+
+// libuv gives a signal that nobody waits for any more its default action back, which is to end the process
+// with that signal instead of its exit code.
+Daemon::~Daemon() {
+  on_terminate_.reset();
+  on_interrupt_.reset();
+  on_hang_up_.reset();
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) std::signal(number, SIG_IGN);
+}
 
 admin::DaemonCommands Daemon::commands() {
   return {

@@ -66,6 +66,8 @@ class Daemon {
   // Prepares the runtime folder, takes the lock, binds the sockets and begins to load. Everything before
   // the first load can fail.
   static std::expected<std::unique_ptr<Daemon>, StartError> start(DaemonOptions options);
+  // From here on SIGTERM, SIGINT and SIGHUP are ignored: the process is about to end by itself.
+  ~Daemon();
 
   // Serves until it has been told to stop and has drained.
   void run() { loop_.run(); }
@@ -109,9 +111,9 @@ class Daemon {
   admin::Server server_;
   admin::Requests requests_;
   http::Server http_;
-  loop::Signal on_terminate_;
-  loop::Signal on_interrupt_;
-  loop::Signal on_hang_up_;
+  std::optional<loop::Signal> on_terminate_;
+  std::optional<loop::Signal> on_interrupt_;
+  std::optional<loop::Signal> on_hang_up_;
   bool is_draining_ = false;
   std::uint64_t draining_since_ms_ = 0;  // of the loop's clock
 };

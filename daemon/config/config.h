@@ -148,7 +148,8 @@ struct FetchConfig {
     f("bytes_per_second", self.bytes_per_second, "limit of all downloads together; 0: none",
       Rule{.max = one_pebibyte});
     f("allow_plain_http", self.allow_plain_http, "allow `http://` to hosts other than loopback");
-    f("ca_file", self.ca_file, "PEM file of the certificate authorities to trust; empty: the system's",
+    f("ca_file", self.ca_file,
+      "PEM file of the certificate authorities to trust, instead of the system's; empty: these",
       Rule{.text = TextKind::file, .may_be_empty = true});
     f("proxy", self.proxy,
       "`http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://` and "

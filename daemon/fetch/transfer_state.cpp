@@ -85,7 +85,11 @@ void Transfer::State::set_up(const TransferRequest& request) {
   set(CURLOPT_BUFFERSIZE, static_cast<long>(request.receive_buffer_bytes));
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_ERRORBUFFER, detail.data());
-  if (!request.ca_file.empty()) set(CURLOPT_CAINFO, request.ca_file.c_str());
+  if (!request.ca_file.empty()) {
+    set(CURLOPT_CAINFO, request.ca_file.c_str());
+    // Otherwise the system's folder of authorities, which Debian builds curl with, would count as well.
+    set(CURLOPT_CAPATH, nullptr);
+  }
   if (request.proxy.empty()) {
     set(CURLOPT_NOPROXY, direct_hosts(config::process_environment()).c_str());
   } else {
