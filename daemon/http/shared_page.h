@@ -25,7 +25,7 @@ class SharedPage {
   void ask(Reply reply);
 
  private:
-  void made(Page page);
+  void made(const Page& page);
 
   loop::Loop& loop_;
   const Make make_;

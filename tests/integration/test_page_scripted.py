@@ -208,7 +208,6 @@ class Scripted(browser.BrowserTest):
         tab.wait_for(words_are(STATE, "not loaded"))
         daemon.begin_again()
         daemon.tell("ready", "tiny", load_ms=7)
-        daemon.hang_up()
         tab.wait_for(words_are(STATE, "ready"))
         self.assertEqual(daemon.asked_since, [0, 0])
 

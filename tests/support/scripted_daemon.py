@@ -74,10 +74,11 @@ class ScriptedDaemon:
             self._streams.clear()
 
     def begin_again(self):
-        """As another daemon at the same place: what the first one told is forgotten."""
+        """As another daemon at the same place: what the first one told is forgotten, and its streams have ended."""
         self._started = moment()
         self._told.clear()
         self.seq = 0
+        self.hang_up()
 
     def tell(self, status, of=None, **details):
         """Publishes an event; one with `seconds_ago` happened before."""
