@@ -235,7 +235,8 @@ class Neovim(Client, ggufd.DaemonTest):
         server.accept()
         server.tell(event("ready", 1, load_ms=5, model="tiny"))
         shown.until("^tiny: ready$")
-        for command, verb, model in (("GgufdLoad chat", "load", "chat"), ("GgufdUnload", "unload", None), ("GgufdCancel", "cancel", None)):
+        for command, verb, model in (("GgufdLoad chat", "load", "chat"), ("GgufdUnload", "unload", None),
+                                     ("GgufdCancel", "cancel", None)):
             self.program.command(command)
             request = server.request()
             self.assertEqual((request["type"], request.get("model")), (verb, model))

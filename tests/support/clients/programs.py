@@ -37,7 +37,7 @@ def need(program, where):
 def need_typescript():
     need(NODE, "node")
     if not TSC.exists():
-        raise unittest.SkipTest("TypeScript is not here; ./dev test fetches it, where there is npm and its registry can be reached")
+        raise unittest.SkipTest("TypeScript is not here; ./dev test fetches it where npm's registry can be reached")
 
 
 def build(folder, *command):
@@ -55,11 +55,11 @@ def folder_of_this_process():
 
 @functools.cache
 def compiled_client():
-    """The TypeScript client as JavaScript; compiled once."""
+    """The TypeScript client as JavaScript; compiled once. Node's own types are taken as checked, which saves seconds."""
     need_typescript()
     folder = folder_of_this_process()
-    build(folder, NODE, TSC, "--strict", "--erasableSyntaxOnly", "--target", "es2022", "--module", "node16", "--outDir", folder, "--typeRoots",
-          NODE_MODULES / "@types", TypeScript.file)
+    build(folder, NODE, TSC, "--strict", "--erasableSyntaxOnly", "--skipLibCheck", "--target", "es2022", "--module", "node16",
+          "--outDir", folder, "--typeRoots", NODE_MODULES / "@types", TypeScript.file)
     return folder / "ggufd.js"
 
 
