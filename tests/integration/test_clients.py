@@ -159,12 +159,13 @@ class Client:
     def test_a_real_daemon(self):
         file = self.model(size_mb=1)
         with Origin(self.web) as origin:
-            origin.fault("/model.gguf", throttle_bytes_per_second=500_000)
+            origin.fault("/model.gguf", throttle_bytes_per_second=2_000_000, stall_at=file.size_bytes // 2)
             config = self.config_for(origin.url("model.gguf"), file, fetch={"connections": 1})
             shown = self.open()
             shown.until(self.program.gone)
             daemon = self.start(config)
             shown.until(r"tiny: download [1-9]\d?%")
+            origin.clear("/model.gguf")
             shown.until("tiny: ready")
             daemon.kill()
             shown.until(self.program.gone)
