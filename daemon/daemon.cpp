@@ -153,9 +153,11 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
 // with that signal instead of its exit code.
 Daemon::~Daemon() {
   on_terminate_.reset();
+  std::signal(SIGTERM, SIG_IGN);
   on_interrupt_.reset();
+  std::signal(SIGINT, SIG_IGN);
   on_hang_up_.reset();
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) std::signal(number, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);
 }
 
 admin::DaemonCommands Daemon::commands() {

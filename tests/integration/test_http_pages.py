@@ -79,7 +79,7 @@ class Status(web.HttpTest):
         self.assertEqual(document["version"], client.ask("ping")["version"])
         self.assertNotIn("id", document)
         self.assertLess(document["started"], document["now"])
-        self.assertIs(document["doctor"], False)
+        self.assertIs(document["doctor"], True)
 
     def test_memory(self):
         self.start_ready(size_mb=8)
@@ -149,12 +149,16 @@ class Status(web.HttpTest):
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(), 0)
 
-    def test_a_daemon_without_a_doctor_says_so(self):
-        self.start_ready()
+    def test_doctor_is_what_the_admin_socket_answers(self):
+        daemon, _ = self.start_ready()
         answer = self.ask("/doctor")
-        self.assertEqual(answer.status, 404)
-        self.assertIn("ggufctl doctor", answer.text)
-        self.assertIs(json.loads(self.ask("/status").text)["doctor"], False)
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "application/json"))
+        document = json.loads(answer.text)
+        with daemon.connect() as client:
+            told = client.ask("doctor")
+        self.assertEqual(document["ok"], told["ok"])
+        self.assertEqual([(check["group"], check["name"]) for check in document["checks"]],
+                         [(check["group"], check["name"]) for check in told["checks"]])
 
 
 if __name__ == "__main__":

@@ -203,12 +203,14 @@ class Stopping(ggufd.DaemonTest):
             daemon.signal(signal.SIGTERM)
             daemon.wait(limit_s=20)
 
-    def test_signals_up_to_the_very_end_change_no_exit_code(self):
+    def test_a_signal_at_the_very_end_changes_no_exit_code(self):
         for _ in range(5):
             daemon = self.start({"models": []})
-            self.connect(daemon)
-            while daemon.process.poll() is None:
-                daemon.signal(signal.SIGTERM)
+            client = self.connect(daemon)
+            client.ask("drain")
+            while client.read_frame() is not None:
+                pass
+            daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 0, daemon.stderr())
 
     def test_readers_that_do_not_read_delay_no_stop(self):
