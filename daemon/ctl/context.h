@@ -35,11 +35,17 @@ struct Context {
   Terminal terminal;  // of `out`
   // How long a daemon may take for an answer that needs no work. One that needs some has no limit.
   std::chrono::milliseconds answer_timeout{10'000};
+  // How long a watch that no terminal shows waits for a daemon that has gone.
+  std::chrono::milliseconds reconnect_patience{30'000};
   const char* version = "";  // this program's
 
   // "ggufctl: message" on `err`.
   void complain(std::string_view message);
 };
+
+// A command line that asks the same daemon: "ggufctl --socket PATH cancel m". Quoted for a shell. `model` may
+// be empty: then none is named.
+std::string own_command(const GlobalOptions& options, std::string_view verb, std::string_view model);
 
 // --socket, else admin.sock in the runtime folder.
 Result<std::string> admin_socket(const Context& context);

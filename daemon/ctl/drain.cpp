@@ -8,6 +8,12 @@ class DrainVerb final : public Verb {
  public:
   const char* name() const override { return "drain"; }
   const char* summary() const override { return "stop the daemon; requests in flight are finished"; }
+  const char* example() const override { return "ggufctl drain"; }
+  const char* exit_codes() const override {
+    return "0  the daemon has stopped; with --no-wait: it has begun to\n"
+           "1  it ended without its word, or did not answer\n"
+           "3  no daemon is there";
+  }
   void bind(Parameters& parameters) override {
     parameters.flag("--no-wait", no_wait_, "return as soon as the daemon has taken the request");
   }

@@ -12,6 +12,11 @@ class GcVerb final : public Verb {
  public:
   const char* name() const override { return "gc"; }
   const char* summary() const override { return "take out of the store what nobody needs"; }
+  const char* example() const override { return "ggufctl gc --dry-run\nggufctl gc --quarantine --all --yes"; }
+  const char* exit_codes() const override {
+    return "0  what was said is gone; with --dry-run: would go\n"
+           "1  something could not be removed, or the answer was no";
+  }
   void bind(Parameters& parameters) override {
     parameters.flag("--dry-run", is_dry_run_, "say what would go, and do nothing");
     parameters.flag("--yes", is_sure_, "do not ask");

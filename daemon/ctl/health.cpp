@@ -9,6 +9,12 @@ class HealthVerb final : public Verb {
  public:
   const char* name() const override { return "health"; }
   const char* summary() const override { return "the health document; exit code 0 where it says ok"; }
+  const char* example() const override { return "ggufctl health | jq -r .availability.name"; }
+  const char* exit_codes() const override {
+    return "0  the document's status is ok\n"
+           "1  it is starting or unhealthy\n"
+           "3  no daemon is there";
+  }
   void bind(Parameters&) override {}
 
   int run(Context& context) override {

@@ -1,9 +1,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include "ctl/configured.h"
+#include "ctl/elapsed.h"
 #include "ctl/human.h"
 #include "ctl/import_candidates.h"
 #include "ctl/import_model.h"
@@ -18,10 +20,19 @@ class ImportVerb final : public Verb {
  public:
   const char* name() const override { return "import"; }
   const char* summary() const override { return "copy models of this machine into the store"; }
+  const char* example() const override {
+    return "ggufctl import --from ollama --list\n"
+           "ggufctl import ~/Downloads/qwen3-4b-q4_k_m.gguf --name qwen3-4b";
+  }
+  const char* exit_codes() const override {
+    return "0  all that was asked for is in the store\n"
+           "1  something could not be imported, or there is no such model";
+  }
   void bind(Parameters& parameters) override {
     parameters.positionals("FILE|MODEL", words_, "GGUF files; with --from a cache, the models wanted of it");
-    parameters.text("--from", from_, "hf, ollama or llama.cpp: its cache; or a file");
-    parameters.text("--name", name_, "the name that it gets in the store");
+    parameters.text("--from", from_, "a cache, of Hugging Face, Ollama or llama.cpp; or a file",
+                    "hf|ollama|llama.cpp|FILE");
+    parameters.text("--name", name_, "the name that it gets in the store", "NAME");
     parameters.flag("--list", is_list_, "say what could be imported, and do nothing");
     parameters.flag("--all", takes_all_, "with --from a cache: everything in it");
   }
@@ -117,13 +128,14 @@ class ImportVerb final : public Verb {
     std::vector<ImportedModel> imported;
     std::vector<std::string> problems;
     for (const ImportCandidate& candidate : found.models) {
+      const auto begun_at = std::chrono::steady_clock::now();
       const auto model = import_one(context, *store, candidate);
       if (!model) {
         problems.push_back(model.error().message);
         context.complain(model.error().message);
         continue;
       }
-      if (!context.options.json) context.out.write(imported_text(*model));
+      if (!context.options.json) context.out.write(imported_text(*model, elapsed_ms(begun_at)));
       imported.push_back(*model);
     }
     if (context.options.json) context.out.write(imported_json(imported, problems));

@@ -121,10 +121,11 @@ std::string imported_json(const std::vector<ImportedModel>& models,
   return to_json(document) + "\n";
 }
 
-std::string imported_text(const ImportedModel& model) {
+std::string imported_text(const ImportedModel& model, std::uint64_t took_ms) {
   const std::string files = model.shards.size() > 1 ? fmt::format(" in {} files", model.shards.size()) : "";
-  return fmt::format("{}: {}{}, {}, {}\n", model.name, human_bytes(model.size_bytes), files,
-                     model.was_there ? "was there already" : "imported", printable(model.path));
+  const std::string how = model.was_there ? "was there already" : "imported in " + human_ms(took_ms);
+  return fmt::format("{}: {}{}, {}, {}\n", model.name, human_bytes(model.size_bytes), files, how,
+                     printable(model.path));
 }
 
 }  // namespace ggufd::ctl

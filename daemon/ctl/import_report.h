@@ -1,6 +1,7 @@
 // What `import` says of what it found and of what it did. Pure functions.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,6 @@ std::string candidates_text(const ImportCandidates& found, const Terminal& termi
 
 // `problems`: sentences on what could not be imported.
 std::string imported_json(const std::vector<ImportedModel>& models, const std::vector<std::string>& problems);
-std::string imported_text(const ImportedModel& model);
+std::string imported_text(const ImportedModel& model, std::uint64_t took_ms);
 
 }  // namespace ggufd::ctl

@@ -13,7 +13,12 @@ class InspectVerb final : public Verb {
     return "what a GGUF's header says, and everything that is wrong with it";
   }
   const char* example() const override {
-    return "ggufctl inspect hf:Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf    (fetches the header only)";
+    return "ggufctl inspect ~/models/qwen3-4b.gguf --tensors\n"
+           "ggufctl inspect hf:Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf    (fetches the header only)";
+  }
+  const char* exit_codes() const override {
+    return "0  the file is sound\n"
+           "1  it has defects, or could not be read";
   }
   void bind(Parameters& parameters) override {
     parameters.required("FILE|URL|MODEL", word_,

@@ -9,6 +9,7 @@ class LsVerb final : public Verb {
  public:
   const char* name() const override { return "ls"; }
   const char* summary() const override { return "what is in the store"; }
+  const char* example() const override { return "ggufctl ls\nggufctl ls --store /srv/models --json"; }
   void bind(Parameters&) override {}
 
   int run(Context& context) override {

@@ -24,10 +24,13 @@ bool is_wanted(ggufd::Verb verb, ModelState state) {
 template <class Message, ggufd::Verb verb>
 class ModelVerb final : public Verb {
  public:
-  explicit ModelVerb(const char* summary) : summary_(summary) {}
+  ModelVerb(const char* summary, const char* example, const char* exit_codes)
+      : summary_(summary), example_(example), exit_codes_(exit_codes) {}
 
   const char* name() const override { return name_of(verb).data(); }
   const char* summary() const override { return summary_; }
+  const char* example() const override { return example_; }
+  const char* exit_codes() const override { return exit_codes_; }
   void bind(Parameters& parameters) override {
     constexpr bool is_reload = verb == ggufd::Verb::reload;
     parameters.positional("MODEL", model_,
@@ -44,14 +47,23 @@ class ModelVerb final : public Verb {
     auto subject = model_;
     if (!subject && !context.options.json && verb != ggufd::Verb::reload) subject = session->default_model();
     if (!is_shown) context.terminal.is_live = false;
-    Progress progress(context, {.model = subject, .plain_lines = is_shown});
+    Progress progress(context, {.model = subject, .plain_lines = is_shown, .holds_signals = true});
     const auto answer = session->perform(Message{.model = model_, .wait = !no_wait_}, progress,
-                                         no_wait_ ? session->answer_deadline() : no_deadline);
+                                         no_wait_ ? session->answer_deadline() : no_deadline,
+                                         no_wait_ ? std::string() : when_left(context, subject));
     if (!answer) return answer.error();
     return conclude(context, *answer, subject);
   }
 
  private:
+  static std::string when_left(const Context& context, const std::optional<std::string>& subject) {
+    const std::string of_what =
+        subject ? fmt::format("{} of {}", name_of(verb), *subject) : fmt::format("{}", name_of(verb));
+    const std::string text = fmt::format("the daemon goes on with the {}", of_what);
+    if (verb != ggufd::Verb::load) return text;
+    return text + "; to end it: " + own_command(context.options, "cancel", subject.value_or(""));
+  }
+
   int conclude(Context& context, const AnswerFrame& answer, const std::optional<std::string>& subject) const {
     const auto state = decode_answer<answer::State>(answer);
     const int code = no_wait_ || !state || is_wanted(verb, state->state) ? done : failed;
@@ -65,6 +77,8 @@ class ModelVerb final : public Verb {
   }
 
   const char* summary_;
+  const char* example_;
+  const char* exit_codes_;
   std::optional<std::string> model_;
   bool no_wait_ = false;
 };
@@ -72,19 +86,38 @@ class ModelVerb final : public Verb {
 }  // namespace
 
 std::unique_ptr<Verb> make_load() {
-  return std::make_unique<ModelVerb<request::Load, ggufd::Verb::load>>("bring a model up");
+  return std::make_unique<ModelVerb<request::Load, ggufd::Verb::load>>(
+      "bring a model up",
+      "ggufctl load qwen3-4b\n"
+      "ggufctl load qwen3-4b --no-wait && ggufctl wait qwen3-4b --timeout 600",
+      "0  the model is ready; with --no-wait: the load is under way\n"
+      "1  the load has failed, or was cancelled by somebody\n"
+      "3  no daemon is there\n"
+      "Ctrl-C leaves the load to the daemon: it goes on, and `ggufctl cancel` ends it");
 }
 
 std::unique_ptr<Verb> make_unload() {
-  return std::make_unique<ModelVerb<request::Unload, ggufd::Verb::unload>>("take a model down");
+  return std::make_unique<ModelVerb<request::Unload, ggufd::Verb::unload>>(
+      "take a model down", "ggufctl unload qwen3-4b",
+      "0  its memory is free; with --no-wait: the unload is under way\n"
+      "1  it could not be unloaded\n"
+      "3  no daemon is there");
 }
 
 std::unique_ptr<Verb> make_reload() {
-  return std::make_unique<ModelVerb<request::Reload, ggufd::Verb::reload>>("read the configuration again");
+  return std::make_unique<ModelVerb<request::Reload, ggufd::Verb::reload>>(
+      "read the configuration again", "ggufctl reload\nggufctl reload qwen3-4b",
+      "0  the file is good, and what it changes is done\n"
+      "1  the file has mistakes and nothing was changed, or a model is in error now\n"
+      "3  no daemon is there");
 }
 
 std::unique_ptr<Verb> make_cancel() {
-  return std::make_unique<ModelVerb<request::Cancel, ggufd::Verb::cancel>>("end a model's load");
+  return std::make_unique<ModelVerb<request::Cancel, ggufd::Verb::cancel>>(
+      "end a model's load or pull", "ggufctl cancel qwen3-4b",
+      "0  nothing is under way any more; what had been fetched stays\n"
+      "1  the model is in error\n"
+      "3  no daemon is there");
 }
 
 }  // namespace ggufd::ctl

@@ -17,14 +17,19 @@ class Parameters {
   // `app` is the verb's subcommand. It, and the members that are bound, must outlive the parsing.
   explicit Parameters(CLI::App& app) : app_(app) {}
 
-  // `name` as the help shows it, "MODEL"; a positional argument.
+  // `name` as the help shows it, "MODEL", with the meaning of `kind` below; a positional argument.
   void positional(const char* name, std::optional<std::string>& value, const char* help);
   // The same that must be there, and any number of them.
   void required(const char* name, std::string& value, const char* help);
   void positionals(const char* name, std::vector<std::string>& values, const char* help);
   // `name` with its dashes, "--no-wait".
   void flag(const char* name, bool& value, const char* help);
-  void text(const char* name, std::optional<std::string>& value, const char* help);
+  // One that only our own scripts use.
+  void hidden_flag(const char* name, bool& value);
+  // `kind` stands for the value in the help and tells completion what may come: words in small letters are
+  // values, those in capitals kinds of them (FILE, DIR, MODEL, …): "hf|ollama|FILE".
+  void text(const char* name, std::optional<std::string>& value, const char* help,
+            const std::string& kind = "TEXT");
   // A number from 0 to 2^32 - 1.
   void number(const char* name, std::optional<std::uint32_t>& value, const char* help);
   // Any number of them: the option again, or commas.

@@ -1,4 +1,4 @@
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <memory>
 #include <string_view>
@@ -16,12 +16,21 @@ namespace {
 // Smaller than f16, in the order in which they cost quality.
 constexpr std::string_view smaller_types[] = {"q8_0", "q4_0"};
 
+std::string cache_types() {
+  return fmt::format("{}", fmt::join(EnumNames<config::CacheType>, "|"));
+}
+
 class PlanVerb final : public Verb {
  public:
   const char* name() const override { return "plan"; }
   const char* summary() const override { return "how much memory a model takes, and whether it fits"; }
   const char* example() const override {
-    return "ggufctl plan qwen3-4b --n-ctx 8192,32768 --kv-type-k q8_0 --kv-type-v q8_0";
+    return "ggufctl plan qwen3-4b\n"
+           "ggufctl plan qwen3-4b --n-ctx 8192,32768 --kv-type-k q8_0 --kv-type-v q8_0";
+  }
+  const char* exit_codes() const override {
+    return "0  it fits\n"
+           "1  it does not fit, or the file could not be read";
   }
   void bind(Parameters& parameters) override {
     parameters.required("FILE|URL|MODEL", word_,
@@ -30,8 +39,8 @@ class PlanVerb final : public Verb {
     parameters.number("--n-seq", n_seq_, "sequences that share the context");
     parameters.flag("--kv-unified", is_unified_, "one KV cache for all sequences");
     parameters.flag("--no-kv-unified", is_separate_, "one KV cache for each sequence");
-    parameters.text("--kv-type-k", type_k_, "type of the K cache: f16, q8_0, …");
-    parameters.text("--kv-type-v", type_v_, "type of the V cache");
+    parameters.text("--kv-type-k", type_k_, "type of the K cache", cache_types());
+    parameters.text("--kv-type-v", type_v_, "type of the V cache", cache_types());
     parameters.number("--n-ubatch", n_ubatch_, "tokens that are computed at once");
     parameters.flag("--swa-full", is_swa_full_, "layers with a sliding window cache as much as the others");
   }

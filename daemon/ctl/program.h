@@ -14,6 +14,7 @@ struct Surroundings {
   int out = 1;  // descriptors of standard output and standard error; they stay the caller's
   int err = 2;
   std::chrono::milliseconds answer_timeout{10'000};
+  std::chrono::milliseconds reconnect_patience{30'000};
 };
 
 // `arguments` without the program's name. SIGPIPE must be ignored. Returns an exit code (ctl/context.h).

@@ -6,6 +6,8 @@
 #include <csignal>
 #include <utility>
 
+#include "ctl/human.h"
+
 namespace ggufd::ctl {
 namespace {
 
@@ -14,8 +16,10 @@ constexpr const char* show_cursor = "\x1b[?25h";
 
 }  // namespace
 
-Progress::Progress(Context& context, Choice choice) : context_(context), choice_(std::move(choice)) {
-  if (context_.terminal.is_live) signals_.emplace();
+Progress::Progress(Context& context, Choice choice)
+    : context_(context), choice_(std::move(choice)), is_live_(context.terminal.is_live) {
+  if (is_live_ || choice_.holds_signals) signals_.emplace();
+  if (is_live_ && !choice_.task.empty()) tick();
 }
 
 Progress::~Progress() {
@@ -28,11 +32,54 @@ bool Progress::concerns(const StatusEvent& event) const {
 
 void Progress::show(const StatusEvent& event) {
   if (!concerns(event)) return;
+  const auto summary = phase_times_.apply(event);
   if (is_live()) {
     show_live(event);
   } else if (choice_.plain_lines && log_filter_.admits(event)) {
     context_.out.write(plain_line(describe(event)) + "\n");
   }
+  if (summary) show_times(*summary);
+}
+
+void Progress::show_times(const PhaseSummary& summary) {
+  const std::string text = to_string(summary);
+  if (!is_live()) {
+    if (choice_.plain_lines) context_.out.write(text + "\n");
+    return;
+  }
+  for (const std::string& line : wrapped(text, std::max<std::size_t>(context_.terminal.columns, 3) - 1))
+    above_ += line + "\n";
+}
+
+void Progress::daemon_gone() {
+  scene_.note(Description{.subject = "ggufd",
+                          .label = "gone",
+                          .colour = Colour::yellow,
+                          .fraction = {},
+                          .details = {"the daemon has gone; waiting for it"}});
+  has_changed_ = true;
+}
+
+void Progress::daemon_back(bool is_another) {
+  scene_.note(std::nullopt);
+  has_changed_ = true;
+  if (!is_another) return;
+  scene_.clear();
+  phase_times_.forget();
+  log_filter_ = {};
+}
+
+void Progress::tick() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto elapsed_s = std::chrono::duration_cast<std::chrono::seconds>(now - begun_at_);
+  scene_.note(
+      Description{.subject = printable(choice_.model.value_or("ggufd")),
+                  .label = choice_.task,
+                  .colour = Colour::cyan,
+                  .fraction = {},
+                  .details = {human_clock(static_cast<std::uint64_t>(elapsed_s.count())) + " so far"}});
+  next_tick_ = begun_at_ + elapsed_s + std::chrono::seconds(1);
+  has_changed_ = true;
 }
 
 void Progress::show_live(const StatusEvent& event) {
@@ -68,6 +115,11 @@ void Progress::flush() {
 }
 
 void Progress::finish() {
+  if (next_tick_) {
+    scene_.note(std::nullopt);
+    next_tick_.reset();
+    has_changed_ = true;
+  }
   flush();
   give_cursor_back();
   standing_lines_ = 0;
@@ -81,6 +133,7 @@ std::optional<int> Progress::handle_signals() {
   while (const auto number = signals_ ? signals_->next() : std::nullopt) {
     switch (*number) {
       case SIGWINCH:
+        if (!is_live()) break;
         context_.terminal = terminal_of(context_.out.descriptor(), context_.environment);
         has_changed_ = true;
         break;

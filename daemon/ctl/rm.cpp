@@ -12,6 +12,11 @@ class RmVerb final : public Verb {
  public:
   const char* name() const override { return "rm"; }
   const char* summary() const override { return "take a model out of the store"; }
+  const char* example() const override { return "ggufctl rm qwen3-4b --dry-run\nggufctl rm qwen3-4b --yes"; }
+  const char* exit_codes() const override {
+    return "0  what was said is gone; with --dry-run: would go\n"
+           "1  there is no such model, it is in use, or the answer was no";
+  }
   void bind(Parameters& parameters) override {
     parameters.required("MODEL", model_, "the model's name in the store");
     parameters.flag("--dry-run", is_dry_run_, "say what would go, and do nothing");

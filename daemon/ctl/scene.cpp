@@ -54,29 +54,35 @@ void Scene::apply(const StatusEvent& event) {
   }
 }
 
+void Scene::clear() {
+  models_.clear();
+  daemon_.reset();
+}
+
 std::vector<std::string> Scene::lines(std::size_t columns, std::size_t rows, const Style& style) const {
-  std::vector<const Row*> shown;
-  if (daemon_) shown.push_back(&*daemon_);
+  std::vector<const Description*> shown;
+  if (note_) shown.push_back(&*note_);
+  if (daemon_) shown.push_back(&daemon_->description);
   rows = std::max<std::size_t>(rows, 1);
   const std::size_t all = shown.size() + models_.size();
   const std::size_t hidden = all > rows ? all - (rows - 1) : 0;
   if (hidden == 0) {
-    for (const Row& row : models_) shown.push_back(&row);
+    for (const Row& row : models_) shown.push_back(&row.description);
   } else {
     for (const bool is_busy : {true, false}) {
       for (const Row& row : models_) {
-        if (row.is_busy == is_busy) shown.push_back(&row);
+        if (row.is_busy == is_busy) shown.push_back(&row.description);
       }
     }
     shown.resize(rows - 1);
   }
   std::size_t subject_columns = 0;
-  for (const Row* row : shown) {
-    subject_columns = std::max(subject_columns, columns_of(row->description.subject));
+  for (const Description* row : shown) {
+    subject_columns = std::max(subject_columns, columns_of(row->subject));
   }
   std::vector<std::string> lines;
   lines.reserve(shown.size() + 1);
-  for (const Row* row : shown) lines.push_back(live_line(row->description, subject_columns, columns, style));
+  for (const Description* row : shown) lines.push_back(live_line(*row, subject_columns, columns, style));
   if (hidden > 0) lines.push_back(cut(fmt::format("and {} more", hidden), columns, style.ellipsis()));
   return lines;
 }

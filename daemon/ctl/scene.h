@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ctl/description.h"
@@ -15,6 +16,10 @@ namespace ggufd::ctl {
 class Scene {
  public:
   void apply(const StatusEvent& event);
+  // A line of ours above the others, until it is taken back by nothing.
+  void note(std::optional<Description> note) { note_ = std::move(note); }
+  // Another daemon's models come.
+  void clear();
   // At most `rows` lines of at most `columns` columns, in the order in which the models came. Where they
   // don't fit, those under way are shown first and the last line counts the rest.
   std::vector<std::string> lines(std::size_t columns, std::size_t rows, const Style& style) const;
@@ -27,6 +32,7 @@ class Scene {
 
   std::vector<Row> models_;
   std::optional<Row> daemon_;  // the daemon's own word, where it has one now
+  std::optional<Description> note_;
 };
 
 // From one picture to the next on a terminal: back up over the lines that stand, and over them. Lines must be

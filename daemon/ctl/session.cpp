@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "ctl/status_report.h"
@@ -13,12 +14,20 @@ namespace {
 
 using Kind = ClientError::Kind;
 
+// Nothing else is heard meanwhile: no signal, no end of the output.
+constexpr std::chrono::milliseconds longest_connect{500};
+
 std::string how_to_start(const GlobalOptions& options) {
   std::string command = "ggufd";
   if (options.runtime_dir) command += " --runtime-dir " + *options.runtime_dir;
   if (options.config) command += " --config " + *options.config;
   if (options.store) command += " --store " + *options.store;
   return command;
+}
+
+Deadline earlier(Deadline one, Deadline other) {
+  if (!one || !other) return one ? one : other;
+  return std::min(*one, *other);
 }
 
 }  // namespace
@@ -54,7 +63,7 @@ std::expected<std::string, int> Session::send(const RequestBody& request) {
 }
 
 std::expected<AnswerFrame, int> Session::perform(const RequestBody& request, Progress& progress,
-                                                 Deadline deadline) {
+                                                 Deadline deadline, std::string_view when_left) {
   const auto id = send(request);
   if (!id) return std::unexpected(id.error());
   std::optional<AnswerFrame> answer;
@@ -70,6 +79,7 @@ std::expected<AnswerFrame, int> Session::perform(const RequestBody& request, Pro
   progress.finish();
   if (refusal) return std::unexpected(report(*refusal));
   if (!code) return std::unexpected(report(code.error()));
+  if (!answer && *code >= by_signal && !when_left.empty()) context_->complain(when_left);
   if (!answer) return std::unexpected(*code);
   return std::move(*answer);
 }
@@ -88,23 +98,55 @@ std::optional<int> Session::handle_wake(Progress& progress) {
 }
 
 ClientResult<int> Session::follow(Progress& progress, const Deadline& deadline, const OnFrame& on_frame) {
+  return follow_frames(progress, deadline, [&](const Frame& frame) {
+    if (const auto* event = std::get_if<StatusEvent>(&frame)) progress.show(*event);
+    return on_frame(frame);
+  });
+}
+
+ClientResult<int> Session::follow_frames(Progress& progress, const Deadline& deadline,
+                                         const OnFrame& on_frame) {
   client_.stop_waking();
   if (progress.needs_reader()) client_.wake_on(context_->out.descriptor(), 0);
-  if (progress.is_live()) client_.wake_on(progress.signal_descriptor(), POLLIN);
+  if (progress.signal_descriptor() >= 0) client_.wake_on(progress.signal_descriptor(), POLLIN);
   while (true) {
     if (!client_.has_frame()) progress.flush();
     if (context_->out.has_failed()) return failed;
-    const auto frame = client_.read_frame(deadline);
+    const auto frame = client_.read_frame(earlier(deadline, progress.next_tick()));
     if (!frame && frame.error().kind == Kind::woken) {
       if (const auto code = handle_wake(progress)) return *code;
       continue;
     }
+    if (has_passed(progress.next_tick())) progress.tick();
+    if (!frame && frame.error().kind == Kind::timed_out && !has_passed(deadline)) continue;
     if (!frame) return std::unexpected(frame.error());
-    if (const auto* event = std::get_if<StatusEvent>(&*frame)) progress.show(*event);
     if (const auto code = on_frame(*frame)) return *code;
     // Events without end must not keep the deadline from passing.
     if (!client_.has_frame() && has_passed(deadline)) return std::unexpected(timed_out_error());
   }
+}
+
+bool Session::reconnect() {
+  auto client = Client::connect(socket_, deadline_in(std::min(context_->answer_timeout, longest_connect)));
+  if (client) client_ = std::move(*client);
+  return client.has_value();
+}
+
+std::optional<int> Session::pause(Progress& progress, std::chrono::milliseconds duration) {
+  const Deadline deadline = deadline_in(duration);
+  while (!has_passed(deadline)) {
+    progress.flush();
+    // poll(2) passes over descriptors below 0.
+    pollfd polled[] = {
+        {.fd = progress.needs_reader() ? context_->out.descriptor() : -1, .events = 0, .revents = 0},
+        {.fd = progress.signal_descriptor(), .events = POLLIN, .revents = 0}};
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+    if (poll(polled, std::size(polled), static_cast<int>(std::max<std::int64_t>(left.count(), 0))) <= 0)
+      continue;
+    if (const auto code = handle_wake(progress)) return code;
+  }
+  return std::nullopt;
 }
 
 int Session::report(const ClientError& error) {

@@ -40,8 +40,10 @@ class Session {
   // before, perhaps why, is still to be read.
   std::expected<std::string, int> send(const RequestBody& request);
 
-  // Asks what takes its time: events are shown until the answer comes. Otherwise as ask().
-  std::expected<AnswerFrame, int> perform(const RequestBody& request, Progress& progress, Deadline deadline);
+  // Asks what takes its time: events are shown until the answer comes. Otherwise as ask(). Where a signal
+  // ends it, `when_left` is said: that the daemon goes on, and how to end that.
+  std::expected<AnswerFrame, int> perform(const RequestBody& request, Progress& progress, Deadline deadline,
+                                          std::string_view when_left = {});
 
   // Looks at each frame until one gives an exit code. Events have been shown by `progress` by then. The
   // result is an error where the frames end, the deadline passes, or what comes is no frame; a signal and an
@@ -49,6 +51,13 @@ class Session {
   // change it.
   using OnFrame = std::function<std::optional<int>(const Frame&)>;
   ClientResult<int> follow(Progress& progress, const Deadline& deadline, const OnFrame& on_frame);
+  // The same, but that on_frame shows the events.
+  ClientResult<int> follow_frames(Progress& progress, const Deadline& deadline, const OnFrame& on_frame);
+
+  // A new connection in place of one that has ended. False: nobody is there.
+  bool reconnect();
+  // Waits that long; an exit code where a signal or the output's end came before.
+  std::optional<int> pause(Progress& progress, std::chrono::milliseconds duration);
 
   // The default model's name; none where there is none, or the daemon won't say.
   std::optional<std::string> default_model();

@@ -9,6 +9,11 @@ class StatusVerb final : public Verb {
  public:
   const char* name() const override { return "status"; }
   const char* summary() const override { return "what each model is doing, as a table"; }
+  const char* example() const override {
+    return "ggufctl status\n"
+           "ggufctl status qwen3-4b\n"
+           "ggufctl status --json | jq -r '.models[] | select(.state == \"error\").name'";
+  }
   void bind(Parameters& parameters) override {
     parameters.positional("MODEL", model_, "only this model, in more detail");
   }

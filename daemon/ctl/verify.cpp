@@ -1,6 +1,9 @@
 #include <fmt/core.h>
 
+#include <chrono>
+
 #include "ctl/blob_report.h"
+#include "ctl/elapsed.h"
 #include "ctl/human.h"
 #include "ctl/session.h"
 #include "ctl/verb.h"
@@ -12,6 +15,13 @@ class VerifyVerb final : public Verb {
  public:
   const char* name() const override { return "verify"; }
   const char* summary() const override { return "hash a model's file again, now"; }
+  const char* example() const override { return "ggufctl verify qwen3-4b"; }
+  const char* exit_codes() const override {
+    return "0  every byte is as it should be; with --no-wait: the daemon has begun\n"
+           "1  the digest is wrong (the file is in quarantine then), or the file could not be read\n"
+           "3  no daemon is there\n"
+           "Ctrl-C leaves it to the daemon: it hashes on, and quarantines what is bad";
+  }
   void bind(Parameters& parameters) override {
     parameters.positional("MODEL", model_, "the model; the default model where none is named");
     parameters.flag("--no-wait", no_wait_, "return as soon as the daemon has taken the request");
@@ -32,10 +42,16 @@ class VerifyVerb final : public Verb {
   static int verify(Context& context, Session& session, const std::string& model) {
     const bool is_shown = !context.options.json;
     if (!is_shown) context.terminal.is_live = false;
-    Progress progress(context, {.model = model, .plain_lines = is_shown});
-    const auto answer = session.perform(request::Verify{.model = model}, progress, no_deadline);
+    const auto begun_at = std::chrono::steady_clock::now();
+    Progress progress(context,
+                      {.model = model, .plain_lines = is_shown, .holds_signals = true, .task = "verify"});
+    const auto answer = session.perform(
+        request::Verify{.model = model}, progress, no_deadline,
+        fmt::format("the daemon goes on with the verify of {}, which changes nothing that is good", model));
     if (!answer) return answer.error();
     context.out.write(context.options.json ? answer->json + "\n" : blob_report(model, *answer, "verified"));
+    if (is_shown)
+      context.out.write(fmt::format("{} verified in {}\n", printable(model), human_ms(elapsed_ms(begun_at))));
     return done;
   }
 

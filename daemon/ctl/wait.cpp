@@ -20,6 +20,12 @@ class WaitVerb final : public Verb {
   const char* summary() const override {
     return "exit code 0 as soon as the model is ready, 1 when it can't be";
   }
+  const char* example() const override { return "ggufctl wait qwen3-4b --timeout 600 && ./my-program"; }
+  const char* exit_codes() const override {
+    return "0  the model is ready\n"
+           "1  it is in error, the daemon stops, or the time is over\n"
+           "3  no daemon is there";
+  }
   void bind(Parameters& parameters) override {
     parameters.positional("MODEL", model_, "the model; the default model where none is named");
     parameters.seconds("--timeout", timeout_s_, "give up after so many seconds");

@@ -1,3 +1,4 @@
+#include "ctl/command_line.h"
 #include "tests/unit/ctl/support.h"
 
 namespace ggufd::ctl {
@@ -15,7 +16,9 @@ TEST_CASE("ctl: mistakes on the command line are 2 and touch no daemon") {
                                                        {"status", "--socket", "/x", "--runtime-dir", "/y"},
                                                        {"pull"},
                                                        {"pull", "m", "--name", "n"},
-                                                       {"pull", "--source", "/x"}};
+                                                       {"pull", "--source", "/x"},
+                                                       {"completion"},
+                                                       {"completion", "cmd"}};
   for (const auto& arguments : mistakes) {
     CAPTURE(arguments.empty() ? "" : arguments.back());
     const Outcome outcome = run_ctl(arguments);
@@ -34,6 +37,23 @@ TEST_CASE("ctl: help and version are asked for, not mistakes") {
                            "verify", "drain", "import", "ls", "rm", "gc"}) {
     CHECK(contains(help.out, verb));
     CHECK(run_ctl({verb, "--help"}).code == done);
+  }
+}
+
+TEST_CASE(
+    "ctl: the help says where sockets are looked for and what exit codes mean, each verb's has an example") {
+  const Outcome help = run_ctl({"--help"});
+  for (const char* part :
+       {"3  no daemon is there", "$GGUFD_RUNTIME_DIR", "/tmp/ggufd-<uid>", "The store of models:"})
+    CHECK(contains(help.out, part));
+  for (const VerbEntry& verb : command_table().verbs()) {
+    CAPTURE(verb.name);
+    CHECK(verb.example.starts_with(verb.name == "completion" ? "source <(ggufctl completion"
+                                                             : "ggufctl " + verb.name));
+    const Outcome own = run_ctl({verb.name.c_str(), "--help"});
+    CHECK(contains(own.out, "Example"));
+    CHECK(contains(own.out, verb.example.substr(0, verb.example.find('\n'))));
+    CHECK(contains(own.out, verb.exit_codes.substr(0, verb.exit_codes.find('\n'))));
   }
 }
 

@@ -121,8 +121,8 @@ TEST_CASE("inspect verb: shards beside the first are read, missing ones told") {
 }
 
 TEST_CASE("inspect verb: help ends with an example") {
-  CHECK(contains(run_ctl({"inspect", "--help"}).out, "Example:\n  ggufctl inspect "));
-  CHECK(contains(run_ctl({"plan", "--help"}).out, "Example:\n  ggufctl plan "));
+  CHECK(contains(run_ctl({"inspect", "--help"}).out, "Examples:\n  ggufctl inspect "));
+  CHECK(contains(run_ctl({"plan", "--help"}).out, "Examples:\n  ggufctl plan "));
   CHECK(run_ctl({"inspect"}).code == usage);
 }
 

@@ -141,6 +141,67 @@ TEST_CASE("live: Ctrl-C gives the cursor back and tells the signal") {
   }
 }
 
+TEST_CASE("live: the times of the phases stay above the picture") {
+  PseudoTerminal terminal(60);
+  const FakeDaemon daemon(half_way([](Peer& peer) {
+    peer.send(event(4, status::LoadingModel{phase::WarmUp{}}));
+    peer.send(event(9, ready()));
+    peer.wait_for_end();
+  }));
+  const Child child(daemon, terminal, {"watch"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}});
+  const std::string text = terminal.read_until("m  ready");
+  CHECK(contains(text, "m ready in 1.5 s: download over 300 ms, warm_up 500 ms\r\n"));
+}
+
+TEST_CASE("live: a daemon that has gone is waited for, and the picture goes on with the next one") {
+  PseudoTerminal terminal(60);
+  std::int64_t pid = 0;
+  const FakeDaemon daemon([&](Peer& peer) {
+    ++pid;
+    peer.send(event(1, pid == 1 ? download(500) : download(900)));
+    const auto ping = peer.read_request();
+    if (ping) peer.answer(ping->id, answer::Ping{.version = "1", .pid = pid});
+    if (pid > 1) peer.wait_for_end();
+  });
+  Child child(daemon, terminal, {"watch"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}});
+  const std::string gone = terminal.read_until("the daemon has gone; waiting for it");
+  CHECK(contains(gone, "50%"));
+  CHECK(contains(gone, "ggufd  gone  the daemon has gone; waiting for it"));
+  terminal.forget();
+  const std::string back = terminal.read_until("90%");
+  CHECK(contains(back, "90%"));
+  child.signal_it(SIGINT);
+  const int code = child.exit_code();
+  CHECK(code == by_signal + SIGINT);
+  const std::string text = terminal.read_until(show_cursor);
+  CHECK(text.ends_with(show_cursor));
+}
+
+TEST_CASE("live: whoever leaves a load or a pull is told that it goes on, and how to end it") {
+  for (const char* verb : {"load", "pull"}) {
+    PseudoTerminal terminal(200);
+    const FakeDaemon daemon(half_way([](Peer& peer) { peer.wait_for_end(); }));
+    Child child(daemon, terminal, {verb, "m"});
+    terminal.read_until("50%");
+    child.signal_it(SIGINT);
+    const int code = child.exit_code();
+    CHECK(code == by_signal + SIGINT);
+    const std::string text = terminal.read_until("cancel m");
+    CHECK(contains(
+        text,
+        fmt::format("ggufctl: the daemon goes on with the {} of m; to end it: ggufctl --socket {} cancel m",
+                    verb, daemon.socket())));
+    CHECK(text.find(show_cursor) < text.find("goes on"));
+  }
+}
+
+TEST_CASE("live: a verify of which the daemon tells nothing has a clock") {
+  PseudoTerminal terminal(60);
+  const FakeDaemon daemon(half_way());
+  Child child(daemon, terminal, {"verify", "m"}, {{"TERM", "xterm"}, {"NO_COLOR", "1"}});
+  CHECK(contains(terminal.read_until("0:01 so far"), "m  verify  0:01 so far"));
+}
+
 TEST_CASE("live: a new size is drawn for at once") {
   PseudoTerminal terminal(60);
   const FakeDaemon daemon(half_way());

@@ -57,6 +57,7 @@ TEST_CASE("load verb: shows the model's progress and its outcome") {
   CHECK(outcome.out ==
         "m: download 50%, 500/1000 B, 2.0 KiB/s, 0:07 left, from https://example.org/m.gguf\n"
         "m: ready: loaded in 1.5 s\n"
+        "m ready in 1.5 s: download over 200 ms\n"
         "m: ready\n");
 }
 
@@ -111,7 +112,8 @@ TEST_CASE("pull and verify verbs: the file that they end with") {
   CHECK(pull.code == done);
   CHECK(contains(pull.out, "m: download 100%"));
   CHECK(contains(pull.out, "\nm: 2.0 KiB, SHA-256 abcd, /store/data\n"));
-  CHECK(contains(run_ctl(daemon, {"verify", "m"}).out, "m: 2.0 KiB, SHA-256 abcd, /store/data\n"));
+  const Outcome verify = run_ctl(daemon, {"verify", "m"});
+  CHECK(contains(verify.out, "m: 2.0 KiB, SHA-256 abcd, /store/data\nm verified in "));
   const FakeDaemon at_once(concluding(answer::Done{}));
   CHECK(run_ctl(at_once, {"pull", "m", "--no-wait"}).out == "m: pulling\n");
 }

@@ -57,6 +57,7 @@ struct Outcome {
 struct Settings {
   Variables variables;
   std::chrono::milliseconds answer_timeout{20'000};
+  std::chrono::milliseconds reconnect_patience{30'000};
 };
 
 inline Outcome run_ctl(const std::vector<const char*>& arguments, Settings settings = {}) {
@@ -67,7 +68,8 @@ inline Outcome run_ctl(const std::vector<const char*>& arguments, Settings setti
                                    .version = "1.2.3",
                                    .out = out.descriptor(),
                                    .err = err.descriptor(),
-                                   .answer_timeout = settings.answer_timeout});
+                                   .answer_timeout = settings.answer_timeout,
+                                   .reconnect_patience = settings.reconnect_patience});
   return {code, out.text(), err.text()};
 }
 
@@ -114,7 +116,7 @@ inline FakeDaemon::Script answering(const answer::Status& status,
                                     const std::function<void(Peer&, const Request&)>& rest) {
   return [status, rest](Peer& peer) {
     while (const auto request = peer.read_request()) {
-      if (verb_of(*request) == Verb::status) {
+      if (verb_of(*request) == ggufd::Verb::status) {
         peer.answer(request->id, status);
       } else {
         return rest(peer, *request);

@@ -29,6 +29,7 @@ TEST_CASE("watch verb: a line an event where there is no terminal, to the end") 
   CHECK(outcome.out ==
         "m: download 50%, 500/1000 B, 2.0 KiB/s, 0:07 left, from https://example.org/m.gguf\n"
         "m: ready: loaded in 1.5 s\n"
+        "m ready in 1.5 s: download over 100 ms\n"
         "ggufd: draining\n");
   CHECK(outcome.err == "");
 }
@@ -77,11 +78,81 @@ TEST_CASE("watch verb: a model that is not there is told") {
   CHECK(outcome.err == "ggufctl: there is no model x\n");
 }
 
-TEST_CASE("watch verb: a daemon that vanishes is told, and no daemon is there any more") {
-  const FakeDaemon daemon(sending(encoded(event(1, ready()))));
-  const Outcome outcome = run_ctl(daemon, {"watch"});
+TEST_CASE("watch verb: a daemon that vanishes is told, waited for, and no daemon is there any more") {
+  std::string socket;
+  const FakeDaemon daemon([&](Peer& peer) {
+    peer.send(event(1, ready()));
+    unlink(socket.c_str());
+  });
+  socket = daemon.socket();
+  const Outcome outcome = run_ctl(daemon, {"watch"}, {.reconnect_patience = std::chrono::milliseconds(300)});
   CHECK(outcome.code == no_daemon);
-  CHECK(contains(outcome.err, daemon.socket() + " is gone"));
+  CHECK(contains(outcome.err, socket + " has gone without a word; waiting for it"));
+  CHECK(contains(outcome.err, socket + " is gone; it has not come back within 300 ms"));
+}
+
+namespace {
+
+// Answers the pings in between.
+std::optional<Request> next_request(Peer& peer, std::int64_t pid) {
+  while (auto request = peer.read_request()) {
+    if (verb_of(*request) != ggufd::Verb::ping) return request;
+    peer.answer(request->id, answer::Ping{.version = "1", .pid = pid});
+  }
+  return std::nullopt;
+}
+
+// Connections of one daemon: the first ends without a word, the second resumes. Or of two, where the second
+// has another process.
+FakeDaemon::Script ending_once(std::int64_t second_pid, std::optional<Request>& resumption) {
+  return [&resumption, second_pid, is_first = std::make_shared<bool>(true)](Peer& peer) {
+    if (std::exchange(*is_first, false)) {
+      peer.send(event(3, status::Starting{.version = "1", .pid = 7}, {}));
+      peer.send(event(7, download(100)));
+      const auto ping = peer.read_request();
+      if (ping) peer.answer(ping->id, answer::Ping{.version = "1", .pid = 7});
+      return;
+    }
+    peer.send(event(8, download(200)));  // the snapshot
+    if (second_pid == 7) {
+      resumption = next_request(peer, second_pid);
+      if (!resumption) return;
+      peer.answer(resumption->id, answer::Subscribe{.seq = 9});
+      peer.send(event(8, download(1000)));
+    } else {
+      const auto ping = peer.read_request();
+      if (ping) peer.answer(ping->id, answer::Ping{.version = "1", .pid = second_pid});
+    }
+    peer.send(event(9, ready()));
+    peer.send(event(10, status::Draining{}, {}));
+  };
+}
+
+}  // namespace
+
+TEST_CASE("watch verb: the same daemon goes on behind the last event, and none is shown twice") {
+  std::optional<Request> resumption;
+  const FakeDaemon daemon(ending_once(7, resumption));
+  const Outcome outcome = run_ctl(daemon, {"watch", "--json"});
+  CHECK(outcome.code == done);
+  REQUIRE(resumption);
+  const auto* subscribe = std::get_if<request::Subscribe>(&resumption->body);
+  REQUIRE(subscribe);
+  CHECK(subscribe->since == 7);
+  CHECK(outcome.out == encoded(event(3, status::Starting{.version = "1", .pid = 7}, {})) +
+                           encoded(event(7, download(100))) + encoded(event(8, download(1000))) +
+                           encoded(event(9, ready())) + encoded(event(10, status::Draining{}, {})));
+  CHECK(contains(outcome.err, "the daemon is back"));
+}
+
+TEST_CASE("watch verb: another daemon's snapshot counts") {
+  std::optional<Request> none;
+  const FakeDaemon daemon(ending_once(8, none));
+  const Outcome outcome = run_ctl(daemon, {"watch"});
+  CHECK(outcome.code == done);
+  CHECK(contains(outcome.out, "m: download 20%"));
+  CHECK(contains(outcome.out, "m ready in 1.5 s: download over 100 ms\n"));
+  CHECK(contains(outcome.err, "another daemon is there"));
 }
 
 TEST_CASE("watch verb: garbage ends it") {
