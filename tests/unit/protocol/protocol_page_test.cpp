@@ -10,8 +10,9 @@
 #include <set>
 #include <string>
 
-#include "field_table.h"
 #include "golden.h"
+#include "page_tables.h"
+#include "protocol/frame.h"
 #include "protocol/state.h"
 
 namespace ggufd {
@@ -19,54 +20,6 @@ namespace {
 
 // From the folder of golden lines.
 constexpr const char* page_path = "../../docs/protocol.md";
-
-template <class Message>
-std::pair<const std::string, std::string> table(const char* name) {
-  return {name, field_table<Message>()};
-}
-
-// By the name that stands in the page's marker `<!-- fields: NAME -->`.
-std::map<std::string, std::string> tables() {
-  return {
-      table<status::Starting>("starting"),
-      table<status::Capabilities>("capabilities"),
-      table<status::Ready>("ready"),
-      table<status::Restarting>("restarting"),
-      table<status::Unloading>("unloading"),
-      table<status::Unloaded>("unloaded"),
-      table<status::Failed>("error"),
-      table<status::Warning>("warning"),
-      table<status::Lagged>("lagged"),
-      table<phase::CheckingLocal>("checking_local"),
-      table<phase::Download>("download"),
-      table<phase::Verify>("verify"),
-      table<phase::Quarantine>("quarantine"),
-      table<phase::Mmap>("mmap"),
-      table<phase::KvCache>("kv_cache"),
-      table<phase::EngineStart>("engine_start"),
-      table<request::Status>("request status"),
-      table<request::Subscribe>("request subscribe"),
-      table<request::Load>("request load"),
-      table<request::Pull>("request pull"),
-      table<request::Verify>("request verify"),
-      table<request::Plan>("request plan"),
-      table<answer::Ping>("answer ping"),
-      table<answer::Status>("answer status"),
-      table<answer::ModelStatus>("answer status model"),
-      table<answer::ModelMemory>("answer status memory"),
-      table<answer::EngineStatus>("answer status engine"),
-      table<answer::Subscribe>("answer subscribe"),
-      table<answer::State>("answer state"),
-      table<answer::Blob>("answer blob"),
-      table<answer::Plan>("answer plan"),
-      table<answer::PlanKv>("answer plan kv"),
-      table<answer::MemoryLimit>("answer plan limit"),
-      table<answer::Doctor>("answer doctor"),
-      table<answer::Check>("answer doctor check"),
-      table<Availability>("availability"),
-      table<HealthDocument>("health"),
-  };
-}
 
 constexpr std::string_view marker_begin = "<!-- fields: ";
 constexpr std::string_view marker_name_end = " -->\n";
@@ -102,7 +55,7 @@ void rewrite_page(const std::string& text) {
 
 TEST_CASE("page: the field tables are those of the code") {
   const std::string page = golden::read_file(page_path);
-  const auto printed = tables();
+  const auto printed = field_tables();
   std::set<std::string> used;
   const std::string expected = with_tables(page, printed, used);
   for (const auto& [name, text] : printed) {
