@@ -2,9 +2,9 @@
 
     ./dev bench ctl --runs 200
 
-Timed beside a program that does nothing (/bin/true), which is what a process costs here at all; socat, which connects and prints what
-comes on connecting; and, where it is here, `nc -U`, which asks the same question and prints the answer. All of them in turns, one of
-each a round, so that what else the machine does falls on all alike.
+Timed beside a program that does nothing (/bin/true), which is what a process costs here at all; curl, which asks http.sock for /health;
+and, where it is here, socat, which connects, hands the same question over and does not wait for the answer. All of them in turns, one
+of each a round, so that what else the machine does falls on all alike.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REQUEST = b'{"id":"1","type":"status"}\n'
 def elapsed_ms(command, **options):
     """posix_spawn and wait4 without pipes to read from: Python's own share is the same for all, and small."""
     begin = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, **options)
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=60, **options)
     return (time.perf_counter() - begin) * 1000
 
 
@@ -42,9 +42,9 @@ def commands(binary, socket):
     # It ends when its input does, half a second later at most: -t 0 makes that at once.
     if shutil.which("socat"):
         found["socat"] = ["socat", "-t", "0", f"UNIX-CONNECT:{socket}", "STDIO"]
-    # -N ends its side when the request is out; the daemon's end follows the answer.
-    if shutil.which("nc"):
-        found["nc -U"] = ["nc", "-N", "-U", socket]
+    if shutil.which("curl"):
+        http = str(pathlib.Path(socket).with_name("http.sock"))
+        found["curl /health"] = ["curl", "-s", "--unix-socket", http, "http://localhost/health"]
     return found
 
 

@@ -79,6 +79,7 @@ class OnTerminal:
     def __init__(self, *command, folder, columns=80, rows=24, **more_environment):
         self.columns = columns
         self.written = ""
+        self._taken = 0  # of it, by read_until
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._master, slave = os.openpty()
         self.resize(columns, rows)
@@ -111,13 +112,21 @@ class OnTerminal:
         return bool(data)
 
     def read_until(self, wanted, limit_s=ggufd.LIMIT_S):
-        """Reads until `wanted` has been written, from here on; returns what was written since."""
-        begin = len(self.written)
+        """Reads until `wanted` has been written behind what earlier calls have taken; takes it and what is before it."""
+        begin = self._taken
         deadline = time.monotonic() + limit_s
-        while wanted not in self.written[begin:]:
+        while (at := self.written.find(wanted, begin)) < 0:
             if not self._read(deadline):
                 raise AssertionError(f"it ended without {wanted!r}: {self.written[-2000:]!r}")
-        return self.written[begin:]
+        self._taken = at + len(wanted)
+        return self.written[begin:self._taken]
+
+    def read_until_picture(self, holds, limit_s=ggufd.LIMIT_S):
+        """Reads until a picture is drawn for which `holds` says true."""
+        deadline = time.monotonic() + limit_s
+        while not holds(picture := self.read_until("\x1b[J", deadline - time.monotonic())):
+            pass
+        return picture
 
     def wait(self, limit_s=ggufd.LIMIT_S):
         """Reads to the end; the exit code, negative for a signal."""
