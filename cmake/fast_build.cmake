@@ -42,7 +42,7 @@ function(ggufd_fast_build target which)
     target_precompile_headers(${target} REUSE_FROM ggufd_${which}_headers)
   endif()
   if(GGUFD_FAST_BUILD OR GGUFD_UNITY_BUILD)
-    if(which STREQUAL common AND NOT target STREQUAL ggufd_ctl) # ctl's verbs use the same names for their own helpers
+    if(which STREQUAL common)
       set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
     endif()
   endif()

@@ -170,7 +170,15 @@ class DoctorVerb final : public Verb {
   const char* summary() const override {
     return "finds what will fail before it fails, with and without a daemon";
   }
-  const char* example() const override { return "ggufctl doctor --online"; }
+  const char* example() const override {
+    return "ggufctl doctor\n"
+           "ggufctl doctor --online\n"
+           "ggufctl doctor --json | jq -r '.checks[] | select(.result == \"fail\") | .advice'";
+  }
+  const char* exit_codes() const override {
+    return "0  no check failed; something may be worth a look\n"
+           "1  a check failed";
+  }
   void bind(Parameters& parameters) override {
     parameters.flag("--online", is_online_, "also ask each source what it has");
   }
