@@ -23,7 +23,8 @@ bool is_progress(const StatusEvent& event) {
   const LoadPhase* phase = phase_of(event);
   if (!phase) return false;
   const PhaseKind kind = kind_of(*phase);
-  return kind == PhaseKind::download || kind == PhaseKind::verify || kind == PhaseKind::mmap;
+  return kind == PhaseKind::download || kind == PhaseKind::verify || kind == PhaseKind::mmap ||
+         kind == PhaseKind::kv_cache;
 }
 
 // Phase and all: what changes when a phase does.

@@ -28,9 +28,9 @@ REQUEST = b'{"id":"1","type":"status"}\n'
 
 
 def elapsed_ms(command, **options):
-    """posix_spawn and wait4 without pipes to read from: Python's own share is the same for all, and small."""
+    """Without a time limit: with one, Python waits in steps, and the times are multiples of them."""
     begin = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=60, **options)
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, **options)
     return (time.perf_counter() - begin) * 1000
 
 
