@@ -8,7 +8,7 @@ import unittest
 import ggufd
 from terminal import OnTerminal
 
-VERBS = ["status", "watch", "wait", "health", "load", "unload", "reload", "cancel", "pull", "verify", "drain", "inspect", "plan",
+VERBS = ["status", "watch", "wait", "health", "load", "unload", "reload", "cancel", "pull", "verify", "drain", "doctor", "inspect", "plan",
          "import", "ls", "rm", "gc", "completion"]
 
 
