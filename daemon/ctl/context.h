@@ -37,7 +37,8 @@ struct Context {
   std::chrono::milliseconds answer_timeout{10'000};
   // How long a watch that no terminal shows waits for a daemon that has gone.
   std::chrono::milliseconds reconnect_patience{30'000};
-  const char* version = "";  // this program's
+  const char* version = "";         // this program's
+  const char* service_folder = "";  // where the package's service has its sockets
 
   // "ggufctl: message" on `err`.
   void complain(std::string_view message);

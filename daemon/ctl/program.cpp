@@ -24,7 +24,8 @@ int run(std::span<const char* const> arguments, const Surroundings& surroundings
                   .terminal = terminal_of(surroundings.out, surroundings.environment),
                   .answer_timeout = surroundings.answer_timeout,
                   .reconnect_patience = surroundings.reconnect_patience,
-                  .version = surroundings.version};
+                  .version = surroundings.version,
+                  .service_folder = surroundings.service_folder};
   const int code = line->verb->run(context);
   if (!out.has_failed() || code >= by_signal) return code;
   // Whoever closes the pipe has seen enough and wants no word about it.

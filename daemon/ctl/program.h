@@ -15,6 +15,7 @@ struct Surroundings {
   int err = 2;
   std::chrono::milliseconds answer_timeout{10'000};
   std::chrono::milliseconds reconnect_patience{30'000};
+  const char* service_folder = "/run/ggufd";  // where the package's service has its sockets
 };
 
 // `arguments` without the program's name. SIGPIPE must be ignored. Returns an exit code (ctl/context.h).

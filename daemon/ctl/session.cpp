@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <iterator>
@@ -16,6 +17,13 @@ using Kind = ClientError::Kind;
 
 // Nothing else is heard meanwhile: no signal, no end of the output.
 constexpr std::chrono::milliseconds longest_connect{500};
+
+// Looked for at the default place, while the package's service has another one.
+bool is_service_elsewhere(const Context& context, const std::string& socket) {
+  struct stat status{};
+  return !socket.starts_with(std::string(context.service_folder) + "/") &&
+         stat(context.service_folder, &status) == 0;
+}
 
 std::string how_to_start(const GlobalOptions& options) {
   std::string command = "ggufd";
@@ -47,8 +55,12 @@ std::expected<Session, int> Session::open(Context& context) {
   auto client = Client::connect(*socket, deadline_in(context.answer_timeout));
   if (client) return Session(context, std::move(*socket), std::move(*client));
   if (client.error().kind == Kind::no_daemon) {
-    context.complain(fmt::format("no daemon is there: {}; start one with: {}", client.error().error.message,
-                                 how_to_start(context.options)));
+    const std::string advice =
+        is_service_elsewhere(context, *socket)
+            ? fmt::format("the service's is in {0}: name it with --runtime-dir {0} or GGUFD_RUNTIME_DIR",
+                          context.service_folder)
+            : "start one with: " + how_to_start(context.options);
+    context.complain(fmt::format("no daemon is there: {}; {}", client.error().error.message, advice));
     return std::unexpected(no_daemon);
   }
   context.complain(client.error().error.message);

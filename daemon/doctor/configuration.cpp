@@ -66,8 +66,12 @@ std::optional<config::Config> check_configuration(const Subject& subject, answer
   struct stat status{};
   const bool is_there = stat(place->path.c_str(), &status) == 0;
   if (!is_there && !is_config_named(subject) && (errno == ENOENT || errno == ENOTDIR)) {
+    const std::string of_service = subject.system_root + "/etc/ggufd/config.json";
+    const bool has_service = stat(of_service.c_str(), &status) == 0;
     group.warn("file", fmt::format("there is none at {}: no model is configured", place->path),
-               "write one; a model needs a name and a source (docs/configuration.md)");
+               has_service
+                   ? fmt::format("the service's is {}: name it with --config or GGUFD_CONFIG", of_service)
+                   : "write one; a model needs a name and a source (man ggufd-config)");
     return config::Config();
   }
   auto loaded = config::load_config(place->path, subject.environment);

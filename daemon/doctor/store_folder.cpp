@@ -75,9 +75,12 @@ bool check_store_folder(const std::string& root, bool has_to_fetch, Group& group
     group.warn("folder",
                root + " may only be read: what is in it can be used, nothing can be verified for good",
                "make it writable, unless somebody else looks after it");
+  } else if (status.st_uid != geteuid() && status.st_uid != 0) {
+    group.warn("folder", distrust + ": no stamp in it is believed, every start hashes every model again",
+               "run ggufd as that user, as its service does, or have the folder belong to this user or root");
   } else if (!distrust.empty()) {
     group.warn("folder", distrust + ": no stamp in it is believed, every start hashes every model again",
-               fmt::format("chmod go-w {}, and have it belong to this user or root", root));
+               fmt::format("chmod go-w {}", root));
   } else {
     group.ok("folder", root + ", writable");
   }

@@ -101,4 +101,15 @@ TEST_CASE("health verb: prints the document; the code is the default model's") {
   CHECK(outcome.err == "");
 }
 
+TEST_CASE("status verb: where a service has its sockets elsewhere, that is said") {
+  const Outcome nowhere = run_ctl({"status", "--socket", "/nowhere/admin.sock"});
+  CHECK(nowhere.code == no_daemon);
+  CHECK(contains(nowhere.err, "start one with: ggufd"));
+  const Outcome elsewhere =
+      run_ctl({"status", "--socket", "/nowhere/admin.sock"}, {.variables = {}, .service_folder = "/proc"});
+  CHECK(elsewhere.code == no_daemon);
+  CHECK(contains(elsewhere.err,
+                 "the service's is in /proc: name it with --runtime-dir /proc or GGUFD_RUNTIME_DIR"));
+}
+
 }  // namespace ggufd::ctl

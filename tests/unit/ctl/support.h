@@ -56,6 +56,7 @@ struct Outcome {
 
 struct Settings {
   Variables variables;
+  const char* service_folder = "/nowhere/ggufd";
   std::chrono::milliseconds answer_timeout{20'000};
   std::chrono::milliseconds reconnect_patience{30'000};
 };
@@ -69,7 +70,8 @@ inline Outcome run_ctl(const std::vector<const char*>& arguments, Settings setti
                                    .out = out.descriptor(),
                                    .err = err.descriptor(),
                                    .answer_timeout = settings.answer_timeout,
-                                   .reconnect_patience = settings.reconnect_patience});
+                                   .reconnect_patience = settings.reconnect_patience,
+                                   .service_folder = settings.service_folder});
   return {code, out.text(), err.text()};
 }
 

@@ -28,6 +28,9 @@ TEST_CASE("configuration, file: none, or one without a model, is a warning") {
   Subject subject = scene.subject();
   subject.places.config.reset();
   CHECK_FINDING(check_of(examine(subject), "configuration", "file"), Outcome::warn, "there is none at");
+  CHECK(check_of(examine(subject), "configuration", "file").advice.find("write one") != std::string::npos);
+  scene.put("root/etc/ggufd/config.json", "{}");
+  CHECK(check_of(examine(subject), "configuration", "file").advice.find("GGUFD_CONFIG") != std::string::npos);
 }
 
 TEST_CASE("configuration, file: every mistake fails, at its place") {
