@@ -215,8 +215,7 @@ class Daemon:
         return self.runtime_dir / "admin.sock"
 
     def stderr(self):
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
+        return process.text_of(self._stderr)
 
     def connect(self, limit_s=LIMIT_S, **options):
         def attempt():

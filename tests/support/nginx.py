@@ -94,8 +94,7 @@ class Nginx:
         try:
             process.wait_until(self._answers, self._child, timeout_s=10, what="nginx to listen")
         except Exception as error:
-            self._errors.seek(0)
-            words = self._errors.read().decode(errors="replace")
+            words = process.text_of(self._errors)
             self.__exit__()
             raise RuntimeError(f"nginx did not start: {words}") from error
         return self

@@ -20,6 +20,13 @@ def tied_to_us(command):
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else list(command)
 
 
+def text_of(file):
+    """What a child has written into this open file so far. The child writes at the position that it shares with us, so that is
+    left alone: a seek here would have it write over what stands there."""
+    descriptor = file.fileno()
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
+
+
 def wait_until(condition, child, timeout_s, what):
     """Waits for `condition()`; returns its first true value. Fails at once where `child` ends before that."""
     deadline = time.monotonic() + timeout_s

@@ -93,8 +93,7 @@ class Shown:
         self._errors.close()
 
     def errors(self):
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        return process.text_of(self._errors)
 
     def line(self, deadline):
         while b"\n" not in self._pending:
