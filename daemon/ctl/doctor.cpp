@@ -162,6 +162,16 @@ class Questions {
   std::unique_ptr<doctor::AskUnit> asking_unit_;
 };
 
+// Whose daemon it would be. Root looks at the places of another user's, a service's for example, as that user
+// would find them.
+uid_t user_of_daemon(const Context& context) {
+  const auto folder = config::find_runtime_folder({.runtime_dir = context.options.runtime_dir},
+                                                  context.environment, context.uid);
+  struct stat status{};
+  const bool is_there = folder && lstat(folder->path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  return is_there && context.uid == 0 ? status.st_uid : context.uid;
+}
+
 // --- The verb
 
 class DoctorVerb final : public Verb {
@@ -211,7 +221,7 @@ class DoctorVerb final : public Verb {
                                        .config = context.options.config,
                                        .store = context.options.store},
                             .environment = context.environment,
-                            .uid = context.uid,
+                            .uid = user_of_daemon(context),
                             .now = Timestamp::now(),
                             .engine = std::move(questions.engine)};
     if (configured.config) {

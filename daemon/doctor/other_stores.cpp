@@ -56,8 +56,10 @@ void check_foreign_store(const Subject& subject, std::string_view name,
                          const std::optional<config::Config>& config, Group& group) {
   const std::string folder = config::foreign_store_folder(name, subject.environment, subject.uid);
   struct stat status{};
-  if (stat(folder.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR))
-    return group.skip(std::string(name), folder + " is not there");
+  if (stat(folder.c_str(), &status) != 0) {
+    const bool is_missing = errno == ENOENT || errno == ENOTDIR;
+    return group.skip(std::string(name), folder + (is_missing ? " is not there" : " is not for this user"));
+  }
   const auto listing = list_foreign(name, folder);
   if (!listing)
     return group.fail(std::string(name), listing.error().message,

@@ -1,6 +1,7 @@
 """ggufctl doctor: with and without a daemon, on and off the network, and what a person does about its findings."""
 
 import json
+import os
 import signal
 import unittest
 
@@ -119,6 +120,18 @@ class Broken(DoctorTest):
         self.assertEqual(check["advice"], f"chmod 0700 {self.runtime_dir}")
         self.runtime_dir.chmod(0o700)
         self.assertEqual(self.finding("runtime", "folder")["result"], "ok")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give a folder away")
+    def test_root_looks_at_a_service_as_its_user_finds_it(self):
+        nobody = 65534
+        self.runtime_dir.mkdir(exist_ok=True)
+        os.chown(self.runtime_dir, nobody, nobody)
+        os.chown(self.folder / "config.json", nobody, nobody)
+        self.runtime_dir.chmod(0o700)
+        self.assertEqual(self.finding("runtime", "folder")["result"], "ok")
+        self.assertEqual(self.finding("configuration", "owner")["result"], "ok")
+        self.runtime_dir.chmod(0o777)
+        self.assertEqual(self.finding("runtime", "folder")["advice"], f"chmod 0700 {self.runtime_dir}")
 
     def test_a_file_that_is_gone(self):
         away = self.file.path.rename(self.file.path.with_suffix(".away"))

@@ -43,6 +43,17 @@ TEST_CASE("other stores: what could be imported, and what would be fetched in va
   CHECK_FINDING(scene.look("other stores", "ollama"), Outcome::warn, "tiny");
 }
 
+TEST_CASE("other stores: another user's is not looked into") {
+  Scene scene;
+  scene.make_folder("theirs/ollama", 0755);
+  scene.make_folder("theirs", 0700);
+  scene.variables["OLLAMA_MODELS"] = scene / "theirs/ollama";
+  const Subject subject = scene.subject();
+  if (geteuid() != 0) scene.make_folder("theirs", 0);
+  const WithoutRights without_rights;
+  CHECK_FINDING(check_of(examine(subject), "other stores", "ollama"), Outcome::skip, "not for this user");
+}
+
 TEST_CASE("other stores: one that cannot be listed fails") {
   for (const char* name : {"hf", "ollama", "llama.cpp"}) {
     CAPTURE(name);
