@@ -4,6 +4,8 @@ import re
 import unittest
 
 import browser
+import ggufd
+import process
 from browser import CONNECTION, EVENTS, STATE, STEPS, words_are
 from scripted_daemon import GIB, ScriptedDaemon, model
 
@@ -208,6 +210,7 @@ class Scripted(browser.BrowserTest):
         tab.wait_for(words_are(STATE, "not loaded"))
         daemon.begin_again()
         daemon.tell("ready", "tiny", load_ms=7)
+        process.wait_until(lambda: len(daemon.asked_since) == 2, None, ggufd.LIMIT_S, "the page to come back")
         tab.wait_for(words_are(STATE, "ready"))
         self.assertEqual(daemon.asked_since, [0, 0])
 
