@@ -6,9 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <utility>
+
+#include "loop/socket_io.h"
 
 namespace ggufd::loop {
 
@@ -104,11 +105,9 @@ void Stream::drop_urgent_byte() const {
 }
 
 void Stream::read() {
-  // What is read is used up within the callback, so all streams of a thread share one buffer.
-  thread_local std::array<char, 64 * 1024> buffer;
-  const ssize_t count = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count > 0) return user_->on_bytes({buffer.data(), static_cast<std::size_t>(count)});
-  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  const Received received = receive_now(fd_);
+  if (received.kind == Received::Kind::bytes) return user_->on_bytes(received.bytes);
+  if (received.kind == Received::Kind::nothing_yet) return;
   reads_ = false;
   ended();
 }
@@ -125,19 +124,7 @@ bool Stream::peer_is_gone() const {
 }
 
 Result<std::size_t> Stream::try_write(std::span<const iovec> pieces) {
-  constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces.data());
-  message.msg_iovlen = pieces.size();
-  ssize_t written = 0;
-  do {
-    // For one piece, as most are, the shorter way through the kernel.
-    written = pieces.size() == 1 ? send(fd_, pieces.front().iov_base, pieces.front().iov_len, flags)
-                                 : sendmsg(fd_, &message, flags);
-  } while (written < 0 && errno == EINTR);
-  if (written >= 0) return static_cast<std::size_t>(written);
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
-  return std::unexpected(system_error("writing to a connection", errno));
+  return send_now(fd_, pieces);
 }
 
 std::size_t Stream::unread_kernel_bytes() const {

@@ -3,10 +3,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
-#include <string_view>
 #include <utility>
+
+#include "loop/socket_io.h"
 
 namespace ggufd::loop {
 
@@ -72,29 +71,18 @@ void TcpStream::act(int status, int events) {
 }
 
 void TcpStream::read() {
-  // What is read is used up within the callback, so all streams of a thread share one buffer.
-  thread_local std::array<char, std::size_t{64} * 1024> buffer;
-  const ssize_t count = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count > 0) return user_->on_bytes({buffer.data(), static_cast<std::size_t>(count)});
-  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  const Received received = receive_now(fd_);
+  if (received.kind == Received::Kind::bytes) return user_->on_bytes(received.bytes);
+  if (received.kind == Received::Kind::nothing_yet) return;
   reads_ = false;
   has_ended_ = true;
   const bool* is_destroyed = is_destroyed_;
   user_->on_end();
-  if (count < 0 && !*is_destroyed) user_->on_gone();
+  if (received.kind == Received::Kind::broken && !*is_destroyed) user_->on_gone();
 }
 
 Result<std::size_t> TcpStream::try_write(std::span<const iovec> pieces) {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces.data());
-  message.msg_iovlen = pieces.size();
-  ssize_t written = 0;
-  do {
-    written = sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (written < 0 && errno == EINTR);
-  if (written >= 0) return static_cast<std::size_t>(written);
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
-  return std::unexpected(system_error("writing to a connection", errno, ErrorCode::network));
+  return send_now(fd_, pieces);
 }
 
 void TcpStream::end_writing() {

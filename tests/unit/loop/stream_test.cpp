@@ -178,7 +178,7 @@ TEST_CASE("try_write to a peer that has gone is an error and no signal") {
   const iovec all = piece(text);
   const auto written = connection.stream->try_write({&all, 1});
   REQUIRE_FALSE(written.has_value());
-  CHECK(written.error().code == ErrorCode::io);
+  CHECK(written.error().code == ErrorCode::network);
 }
 
 TEST_CASE("who waits for room is told once there is some") {
