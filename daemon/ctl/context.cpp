@@ -1,7 +1,9 @@
 #include "ctl/context.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <optional>
 #include <utility>
 
 #include "config/places.h"
@@ -25,6 +27,18 @@ std::string shell_word(std::string_view word) {
   return quoted + "'";
 }
 
+// What the package's service listens on, where it serves this user.
+std::optional<std::string> service_socket(const Context& context) {
+  std::string socket = fmt::format("{}/admin.sock", context.service_folder);
+  if (access(socket.c_str(), R_OK | W_OK) != 0) return std::nullopt;
+  return socket;
+}
+
+bool is_named(const config::Place& folder) {
+  return folder.rule == "--runtime-dir" || folder.rule == "$GGUFD_RUNTIME_DIR" ||
+         folder.rule == "$RUNTIME_DIRECTORY";
+}
+
 }  // namespace
 
 std::string own_command(const GlobalOptions& options, std::string_view verb, std::string_view model) {
@@ -42,7 +56,9 @@ Result<std::string> admin_socket(const Context& context) {
   if (!folder) return std::unexpected(folder.error());
   auto files = config::runtime_files(folder->path);
   if (!files) return std::unexpected(files.error());
-  return std::move(files->admin_socket);
+  if (is_named(*folder) || access(files->admin_socket.c_str(), F_OK) == 0)
+    return std::move(files->admin_socket);
+  return service_socket(context).value_or(std::move(files->admin_socket));
 }
 
 }  // namespace ggufd::ctl

@@ -48,7 +48,8 @@ struct Context {
 // be empty: then none is named.
 std::string own_command(const GlobalOptions& options, std::string_view verb, std::string_view model);
 
-// --socket, else admin.sock in the runtime folder.
+// --socket, else admin.sock in the runtime folder; where nobody has named that and none is there, that of the
+// package's service, if this user may connect to it.
 Result<std::string> admin_socket(const Context& context);
 
 }  // namespace ggufd::ctl

@@ -1,3 +1,6 @@
+#include <filesystem>
+#include <fstream>
+
 #include "tests/unit/ctl/support.h"
 
 namespace ggufd::ctl {
@@ -110,6 +113,21 @@ TEST_CASE("status verb: where a service has its sockets elsewhere, that is said"
   CHECK(elsewhere.code == no_daemon);
   CHECK(contains(elsewhere.err,
                  "the service's is in /proc: name it with --runtime-dir /proc or GGUFD_RUNTIME_DIR"));
+}
+
+TEST_CASE("status verb: the service is asked where nobody has named a place and none is at the user's own") {
+  const FakeDaemon daemon(answering(answer::Status{}));
+  const auto ask = [&](Variables variables) {
+    return run_ctl({"status"}, {.variables = std::move(variables), .service_folder = daemon.folder().c_str()})
+        .code;
+  };
+  CHECK(ask({{"XDG_RUNTIME_DIR", "/nowhere"}}) == done);
+  CHECK(ask({{"GGUFD_RUNTIME_DIR", "/nowhere"}}) == no_daemon);
+  const std::string own = daemon.folder() + "-own";
+  std::filesystem::create_directories(own + "/ggufd");
+  std::ofstream(own + "/ggufd/admin.sock").close();
+  CHECK(ask({{"XDG_RUNTIME_DIR", own}}) == no_daemon);
+  std::filesystem::remove_all(own);
 }
 
 }  // namespace ggufd::ctl
