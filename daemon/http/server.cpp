@@ -122,7 +122,8 @@ Page Server::page(const Question& question) {
   if (question.path == "/events") return {.content_type = "text/event-stream"};  // HEAD
   if (question.path == "/doctor")
     return sentence(404, "this daemon does not look at itself; run: ggufctl doctor");
-  return sentence(404, "there is nothing here; /, /health, /ready, /metrics, /events and /status are served");
+  return sentence(
+      404, "there is nothing here; /, /health, /ready, /metrics, /events, /status and /doctor are served");
 }
 
 Answer Server::events(const Question& question) {
