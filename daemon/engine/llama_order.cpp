@@ -29,7 +29,7 @@ WarmUp warm_up_of(const std::vector<std::string>& arguments, bool is_embedding_m
 }  // namespace
 
 LlamaOrder llama_order(const config::ModelConfig& model, const config::Config& config, LlamaProgram program,
-                       LlamaFile file, const LlamaModelFacts& facts, const std::string& runtime_folder) {
+                       LlamaFile file, const LlamaFacts& facts, const std::string& runtime_folder) {
   LlamaOrder order{.model = model.name,
                    .program = std::move(program),
                    .file = std::move(file),
@@ -55,9 +55,7 @@ LlamaOrder llama_order(const config::ModelConfig& model, const config::Config& c
       break;
     }
   }
-  // It takes several, separated by commas; one of them is enough for us.
-  const std::string_view keys = argument_value(args, {"--api-key"}).value_or("");
-  order.api_key = keys.substr(0, keys.find(','));
+  order.api_key = facts.api_key;
   order.warm_up = model.warm_up ? warm_up_of(args, facts.is_embedding_model) : WarmUp::none;
   order.warm_up_limit_ms = std::uint64_t{model.load_timeout_s} * 1000;
   return order;

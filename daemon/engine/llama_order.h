@@ -42,14 +42,15 @@ struct LlamaOrder {
   std::uint64_t warm_up_limit_ms = 0;  // load_timeout_s; a restart has no other end
 };
 
-// What the model's file says.
-struct LlamaModelFacts {
+// What was found out before: the model's file says the first two.
+struct LlamaFacts {
   bool is_embedding_model = false;
   std::uint32_t n_ctx = 0;
+  std::string api_key;  // api_key_of(llama_server.args)
 };
 
 // `runtime_folder` is where its private socket goes.
 LlamaOrder llama_order(const config::ModelConfig& model, const config::Config& config, LlamaProgram program,
-                       LlamaFile file, const LlamaModelFacts& facts, const std::string& runtime_folder);
+                       LlamaFile file, const LlamaFacts& facts, const std::string& runtime_folder);
 
 }  // namespace ggufd::engine

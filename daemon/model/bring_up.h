@@ -89,10 +89,10 @@ class BringUp final : public loop::Operation, private engine::EngineUser {
                  std::move_only_function<void(std::uint64_t)> on_progress,
                  std::move_only_function<void()> then);
 
-  void probe_engine(const std::string& path);
+  void found_engine(engine::LlamaProgram program);
   void no_engine(Error error);
   void start_resident();
-  void start_llama_server();
+  void start_llama_server(const std::string& api_key);
   void found(std::vector<ModelFile> files, std::vector<std::optional<LocalCopy>> copies);
   void pulled(std::vector<std::optional<fetch::Pulled>> files);
   void hash(std::size_t index);

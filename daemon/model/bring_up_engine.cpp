@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "engine/api_key.h"
+#include "engine/llama_program.h"
 #include "engine/llama_server.h"
 #include "engine/resident.h"
 #include "model/bring_up.h"
@@ -17,33 +19,25 @@ namespace ggufd::model {
 void BringUp::choose_engine() {
   if (std::exchange(has_chosen_engine_, true)) return advance();
   if (model_.engine == config::EngineChoice::resident) return advance();
-  begin(loop::offload<std::string>(
-      services_.loop,
-      [binary = services_.config.llama_server.binary, path_variable = services_.llama.path_variable](
-          loop::CancelToken) { return engine::find_llama_server(binary, path_variable); },
-      [this](Result<std::string> path) {
-        operation_.reset();
-        if (!path) return no_engine(std::move(path.error()));
-        probe_engine(*path);
-      }));
+  begin(engine::find_llama_program(services_.llama, services_.config.llama_server.binary,
+                                   [this](Result<engine::LlamaProgram> program) {
+                                     operation_.reset();
+                                     if (!program) return no_engine(std::move(program.error()));
+                                     found_engine(std::move(*program));
+                                   }));
 }
 
-void BringUp::probe_engine(const std::string& path) {
-  begin(services_.llama.probe.probe(path, [this, path](Result<engine::LlamaBuild> build) {
-    // The operation is calling: it is destroyed when the turn ends, not under its own feet.
-    services_.loop.at_end_of_turn([ended = std::move(operation_)] {});
-    if (!build) return no_engine(std::move(build.error()));
-    program_ = engine::LlamaProgram{path, std::move(*build)};
-    if (!program_->build.has_unix_sockets) {
-      callbacks_.on_warning(
-          "engine_relayed",
-          fmt::format(
-              "{} ({}) knows no Unix sockets: its bytes pass through ggufd; a build of March 2025 or later "
-              "serves infer.sock itself",
-              path, program_->build.version));
-    }
-    advance();
-  }));
+void BringUp::found_engine(engine::LlamaProgram program) {
+  program_ = std::move(program);
+  if (!program_->build.has_unix_sockets) {
+    callbacks_.on_warning(
+        "engine_relayed",
+        fmt::format(
+            "{} ({}) knows no Unix sockets: its bytes pass through ggufd; a build of March 2025 or later "
+            "serves infer.sock itself",
+            program_->path, program_->build.version));
+  }
+  advance();
 }
 
 void BringUp::no_engine(Error error) {
@@ -60,8 +54,9 @@ void BringUp::no_engine(Error error) {
 // --- Its start
 
 void BringUp::start_engine() {
-  if (program_) return start_llama_server();
-  start_resident();
+  if (!program_) return start_resident();
+  on_pool<std::string>([args = services_.config.llama_server.args] { return engine::api_key_of(args); },
+                       [this](const std::string& api_key) { start_llama_server(api_key); });
 }
 
 void BringUp::start_resident() {
@@ -78,18 +73,19 @@ void BringUp::start_resident() {
 }
 
 // The step goes on until it is up, or is given up.
-void BringUp::start_llama_server() {
+void BringUp::start_llama_server(const std::string& api_key) {
   engine::LlamaFile file{.path = loaded_.path,
                          .is_split = is_split(),
                          .descriptor = copies_.front()->fd(),
                          .owner = copies_.front()};
-  loaded_.engine = engine::start_llama_server(
-      services_.llama,
-      engine::llama_order(
-          model_, services_.config, *program_, std::move(file),
-          {.is_embedding_model = is_embedding_model_, .n_ctx = static_cast<std::uint32_t>(plan_.n_ctx)},
-          services_.runtime_folder),
-      *this);
+  loaded_.engine =
+      engine::start_llama_server(services_.llama,
+                                 engine::llama_order(model_, services_.config, *program_, std::move(file),
+                                                     {.is_embedding_model = is_embedding_model_,
+                                                      .n_ctx = static_cast<std::uint32_t>(plan_.n_ctx),
+                                                      .api_key = api_key},
+                                                     services_.runtime_folder),
+                                 *this);
 }
 
 void BringUp::on_engine_phase(LoadPhase phase) {

@@ -298,8 +298,8 @@ void Model::log_availability() {
   const Availability now = availability_of(view());
   if (now.code == availability_.code) return;
   const auto level = now.name == "ERROR" ? spdlog::level::err : spdlog::level::info;
-  spdlog::log(level, "{}: availability {} {} -> {} {}", name(), availability_.code, availability_.name, now.code,
-              now.name);
+  spdlog::log(level, "{}: availability {} {} -> {} {}", name(), availability_.code, availability_.name,
+              now.code, now.name);
   availability_ = now;
 }
 

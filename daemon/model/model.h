@@ -19,6 +19,7 @@
 #include "model/progress_throttle.h"
 #include "model/pull_job.h"
 #include "model/services.h"
+#include "model/staging.h"
 #include "model/state_table.h"
 #include "model/verify_job.h"
 #include "model/waiters.h"
@@ -60,7 +61,7 @@ class Model final : private engine::EngineUser {
   void verify(BlobWaiter waiter);
 
   // Its configuration was read again; `next` has the same name. What changes nothing of what is loaded holds
-  // at once. Otherwise, while it is ready, the new bytes are fetched and verified first, and it serves until
+  // at once. Otherwise, while it is ready, what is new is staged first (model/staging.h), and it serves until
   // then; where that fails it stays as it is (`reload_failed`). `has_new_engine`: llama_server has changed,
   // too.
   void reconfigure(config::ModelConfig next, bool has_new_engine);
@@ -154,7 +155,7 @@ class Model final : private engine::EngineUser {
 
   std::unique_ptr<BringUp> bring_up_;
   std::optional<status::Restarting> restart_;         // the load that is under way is one again: why
-  std::unique_ptr<PullJob> staging_;                  // of the new bytes, while the old ones serve
+  std::unique_ptr<Staging> staging_;                  // of what is new, while the old serves
   std::optional<config::ModelConfig> staged_config_;  // theirs, also where they could not be had
   bool has_staged_ = false;                           // the load that is under way goes on from there
   bool is_engine_old_ = false;                        // llama_server has changed since what is loaded was

@@ -59,13 +59,15 @@ bool Model::runs_llama_server() const {
   return !loaded_ || loaded_->engine->capabilities().backend == Backend::llama_server;
 }
 
-// --- The new bytes, while the old ones serve
+// --- What is new, while the old serves
 
 void Model::stage(config::ModelConfig next) {
   restart_ = {.reason = RestartReason::reload};
+  const bool must_have_engine = next.engine == config::EngineChoice::llama_server ||
+                                (next.engine == config::EngineChoice::automatic && runs_llama_server());
   staged_config_ = std::move(next);
-  staging_ = std::make_unique<PullJob>(
-      services_, *staged_config_, PullJob::Name::reloaded,
+  staging_ = std::make_unique<Staging>(
+      services_, *staged_config_, must_have_engine,
       PullJobCallbacks{.on_phase =
                            [this](LoadPhase phase) {
                              // An engine that is started again meanwhile has phases of its own.
@@ -77,8 +79,8 @@ void Model::stage(config::ModelConfig next) {
 }
 
 void Model::staged(const Result<answer::Blob>& result) {
-  // The job is calling: it is destroyed when the turn ends, not under its own feet.
-  services_.loop.at_end_of_turn([ended = std::shared_ptr<PullJob>(std::move(staging_))] {});
+  // It is calling: it is destroyed when the turn ends, not under its own feet.
+  services_.loop.at_end_of_turn([ended = std::move(staging_)] {});
   if (!result) return staging_failed(result.error());
   const bool is_told = state_ == ModelState::ready;
   if (is_told) progress_.end();

@@ -39,6 +39,16 @@ class ComesUp(engine.EngineTest):
         self.assertNotIn("warm_up_ms", client.events[-1])
         self.assertIn("--no-warmup", self.diary()[0]["argv"])
 
+    def test_an_api_key_is_used_wherever_it_stands(self):
+        keys = self.folder / "keys"
+        keys.write_text("\nfirst\nsecond\n")
+        for args in (["--api-key", "first,second"], ["--api-key-file", str(keys)]):
+            with self.subTest(args=args):
+                daemon, client = self.ready(args=args)
+                self.assertIn("warm_up_ms", client.events[-1])
+                self.assertNotIn("warning", [event["status"] for event in client.events])
+                self.stop(daemon)
+
     def test_the_engine_gets_the_verified_descriptor_and_nothing_else(self):
         self.ready()
         start = self.diary()[0]

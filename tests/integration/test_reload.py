@@ -136,6 +136,17 @@ class OfTheEngine(reloading.ReloadTest):
         self.assertEqual(self.client.events, [])
         self.stop(self.daemon)
 
+    def test_a_program_that_is_not_there_leaves_the_one_that_serves(self):
+        self.serve()
+        before = self.untouched("one")
+        self.llama_server["binary"] = str(self.folder / "none")
+        self.write()
+        refused = self.client.ask("reload", wait=True)
+        self.assertEqual((refused["type"], refused["code"]), ("error", "engine_not_found"))
+        self.assertEqual(self.told("one"), ["warning:reload_failed", "ready"])
+        self.assertEqual((self.untouched("one"), self.sockets()), (before, ["infer.one.sock", "infer.sock", "infer.two.sock"]))
+        self.stop(self.daemon)
+
     def test_an_error_of_the_engine_is_loaded_again_once_its_program_is_right(self):
         self.llama_server["binary"] = str(self.folder / "none")
         self.serve()

@@ -62,6 +62,7 @@ FLAGS = [
     (BOTH, "example-specific", "--embedding --embeddings", "", "", "restrict to only support embedding use case", "EMBEDDINGS"),
     (BOTH, "example-specific", "--reranking --rerank", "", "", "enable reranking endpoint on server", "RERANKING"),
     (BOTH, "example-specific", "--api-key", "", "KEY", "API key to use for authentication (default: none)", "API_KEY"),
+    (BOTH, "example-specific", "--api-key-file", "", "FNAME", "path to file containing API keys (default: none)", ""),
     (BOTH, "example-specific", "-to --timeout", "", "N", "server read/write timeout in seconds (default: 600)", "TIMEOUT"),
     (BOTH, "example-specific", "--threads-http", "", "N", "number of threads used to process HTTP requests", ""),
     (BOTH, "example-specific", "--metrics", "", "", "enable prometheus compatible metrics endpoint", "ENDPOINT_METRICS"),

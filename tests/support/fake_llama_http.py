@@ -7,7 +7,7 @@ import time
 
 from fake_llama_moods import BUILD, ERROR, HAS_UNIX, IS_OLD, MOOD, end, log, say_of_main, seconds, to_router
 
-REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error", 501: "Not Implemented",
+REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 500: "Internal Server Error", 501: "Not Implemented",
            503: "Service Unavailable"}
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
@@ -24,6 +24,10 @@ class Server:
         parallel = arguments.number("--parallel", 1 if IS_OLD else -1)
         self.slots = [False] * (4 if parallel < 0 else max(parallel, 1))
         self.context = arguments.number("--ctx-size", 4096) or 4096
+        self.api_keys = [key for key in arguments.get("--api-key", "").split(",") if key]
+        if path := arguments.get("--api-key-file", ""):
+            with open(path, encoding="utf-8") as file:
+                self.api_keys += [key for key in file.read().splitlines() if key]
         self.handlers = {
             ("GET", "/health"): self.health, ("GET", "/v1/health"): self.health,
             ("GET", "/props"): self.props, ("GET", "/slots"): self.slot_list, ("GET", "/metrics"): self.metrics,
@@ -87,8 +91,16 @@ class Server:
         body = stream.read(int(fields.get("content-length", 0)))
         if self.hangs.is_set():
             self.never.wait()
-        self.answer(connection, request[0].decode(), request[1].decode().partition("?")[0], body)
+        path = request[1].decode().partition("?")[0]
+        if self.may_ask(path, fields):
+            self.answer(connection, request[0].decode(), path, body)
+        else:
+            send(connection, *error("Invalid API Key", "authentication_error", 401))
         return fields.get("connection", "").lower() != "close"
+
+    def may_ask(self, path, fields):
+        is_public = path in ("/health", "/v1/health", "/models", "/v1/models")
+        return not self.api_keys or is_public or fields.get("authorization", "").removeprefix("Bearer ") in self.api_keys
 
     def answer(self, connection, method, path, body):
         if not self.is_ready or "never_ready" in MOOD:

@@ -31,7 +31,7 @@
 namespace ggufd::loop::test {
 
 // Far longer than anything here takes; a test that gets there has failed.
-inline constexpr std::uint64_t limit_ms = 20'000;
+inline constexpr std::uint64_t limit_ms = 60'000;
 
 // Lets the loop turn until reached() is true; false where that does not come within the limit.
 template <class Reached>

@@ -25,6 +25,26 @@ TEST_CASE("reconfigure: the old bytes serve until the new ones are verified") {
   CHECK(subject.serves().find("resident") != std::string::npos);
 }
 
+TEST_CASE("reconfigure: what would not fit leaves what serves, unless others may make room") {
+  constexpr std::uint32_t too_long = 4'000'000'000;
+  Subject subject;
+  subject.load();
+  const config::ModelConfig before = subject.model->config();
+  const Waiting told = subject.reconfigure(subject.with_context(too_long));
+  subject.wait_for(told);
+  CHECK(told.is(ErrorCode::out_of_memory_budget));
+  CHECK(subject.story() == Lines{"restarting:checking_local", "warning:reload_failed", "ready"});
+  CHECK(subject.model->config() == before);
+  CHECK(subject.model->status().load_count == 1);
+  CHECK(subject.serves().find("resident") != std::string::npos);
+
+  subject.house.services.config.evict = config::Evict::lru;
+  const Waiting tried = subject.reconfigure(subject.with_context(too_long));
+  subject.wait_for(tried);
+  CHECK(tried.is(ErrorCode::out_of_memory_budget));
+  CHECK(subject.model->state() == ModelState::error);
+}
+
 // Why new bytes can't be had, and what puts that right.
 struct Hindrance {
   const char* name;
