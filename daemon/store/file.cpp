@@ -37,6 +37,11 @@ int open_raw(int folder_fd, const std::string& name, int flags, mode_t mode) {
       [&] { return ::openat(folder_fd, name.c_str(), flags | O_NOFOLLOW | O_CLOEXEC, mode); });
 }
 
+// errno of the making; 0: it is made.
+int make_dir(const std::string& path, mode_t mode) {
+  return ::mkdir(path.c_str(), mode) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 void UniqueFd::reset(int fd) {
@@ -208,21 +213,39 @@ Result<void> remove_file_at(int folder_fd, const std::string& name, const std::s
 
 Result<void> make_dirs(const std::string& path, mode_t mode) {
   if (path.empty() || path == "/" || path == ".") return {};
-  if (::mkdir(path.c_str(), mode) == 0) {
+  int error_number = make_dir(path, mode);
+  if (error_number == ENOENT) {
+    if (auto made = make_dirs(parent_of(path), mode); !made) return made;
+    // Once and no more: procfs, for one, says so of every name although the parent is there.
+    error_number = make_dir(path, mode);
+  }
+  if (error_number == 0) {
     const std::string parent = parent_of(path);
     const auto folder =
         UniqueFd(uninterrupted([&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!folder) return open_error(parent, errno);
     return sync_folder(folder.get(), parent);
   }
-  if (errno == ENOENT) {
-    if (auto made = make_dirs(parent_of(path), mode); !made) return made;
-    return make_dirs(path, mode);
-  }
-  const int error_number = errno;
   struct stat status{};
   if (error_number == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
+  if (const auto link = dangling_link(path)) {
+    return fail(ErrorCode::io,
+                fmt::format("making the folder {}: {} is a link to a place that is not there; mount that "
+                            "place, or correct the path",
+                            path, *link));
+  }
   return std::unexpected(system_error(fmt::format("making the folder {}", path), error_number));
+}
+
+std::optional<std::string> dangling_link(std::string path) {
+  struct stat status{};
+  while (path != "/" && path != "." && ::stat(path.c_str(), &status) != 0) {
+    const bool leads_nowhere = errno == ENOENT || errno == ELOOP;
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    if (leads_nowhere && ::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) return path;
+    path = parent_of(path);
+  }
+  return std::nullopt;
 }
 
 Result<bool> try_lock(int fd, const std::string& path) {

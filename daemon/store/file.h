@@ -112,6 +112,8 @@ Result<void> remove_file_at(int folder_fd, const std::string& name, const std::s
 // Makes `path` and the folders above it that are missing, each with `mode` less the umask, and syncs the
 // parent of each.
 Result<void> make_dirs(const std::string& path, mode_t mode = 0755);
+// The symbolic link, `path` or a part above it, because of which `path` is not there: it leads to no place.
+std::optional<std::string> dangling_link(std::string path);
 
 // Takes the exclusive flock of the open file; false where another holder has it. It goes with the last
 // descriptor of this open file.

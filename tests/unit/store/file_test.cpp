@@ -180,6 +180,28 @@ TEST_CASE("folders are made with those above them; a file in the way is an error
   CHECK(made.error().message.find(folder / "file/x") != std::string::npos);
 }
 
+TEST_CASE("a file system that makes no folder is an error, whatever it says of the name") {
+  const auto made = make_dirs("/proc/models/here");
+  REQUIRE_FALSE(made);
+  CHECK(made.error().message.find("making the folder /proc/models") != std::string::npos);
+}
+
+TEST_CASE("a folder beneath a link that leads nowhere is not made, and the error names the link") {
+  TempFolder folder;
+  const std::string link = folder / "link";
+  std::filesystem::create_symlink("not mounted", link);
+  for (const std::string& path : {link, link + "/", link + "/models/x"}) {
+    CAPTURE(path);
+    CHECK(dangling_link(path) == link);
+    const auto made = make_dirs(path);
+    REQUIRE_FALSE(made);
+    CHECK(made.error().message.find(link + " is a link to a place that is not there") != std::string::npos);
+  }
+  std::filesystem::create_directory(folder / "not mounted");
+  CHECK(dangling_link(link + "/models") == std::nullopt);
+  CHECK(make_dirs(link + "/models"));
+}
+
 TEST_CASE("a lock has one holder at a time") {
   TempFolder folder;
   put(folder / "f", "");
