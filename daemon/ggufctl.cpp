@@ -5,9 +5,11 @@
 
 #include "ctl/context.h"
 #include "ctl/program.h"
+#include "loop/standard_descriptors.h"
 
 int main(int argc, char** argv) {
   using namespace ggufd;
+  if (!loop::fill_standard_descriptors(loop::MissingOutput::refused)) return ctl::failed;
   // A reader that has gone is seen as a failed write.
   signal(SIGPIPE, SIG_IGN);
   const std::span<const char* const> arguments(argv, static_cast<std::size_t>(argc));

@@ -19,6 +19,7 @@
 #include "daemon.h"
 #include "engine/launcher.h"
 #include "logging.h"
+#include "loop/standard_descriptors.h"
 #include "service/inherited_sockets.h"
 #include "service/notify_socket.h"
 
@@ -163,6 +164,8 @@ int run(const CommandLine& command_line, std::optional<rlim_t> open_files,
 
 int main(int argc, char** argv) {
   if (const auto exit_code = ggufd::engine::launch_if_asked(argc, argv)) return *exit_code;
+  using namespace ggufd::loop;
+  if (!fill_standard_descriptors(MissingOutput::discarded)) return static_cast<int>(ExitCode::internal);
   CommandLine command_line;
   try {
     if (const auto exit_code = parse(argc, argv, command_line)) return *exit_code;

@@ -11,8 +11,9 @@ namespace ggufd {
 // Held for the life of the process; the kernel lets go of it whatever the process dies of.
 class InstanceLock {
  public:
-  // Takes the lock file, mode 0600, and writes our pid into it. `busy`, with the holder's pid, where another
-  // instance has it; `io` where the file is a link or cannot be opened.
+  // Takes the lock file, gives it the mode 0600 and writes our pid into it. `busy`, with the holder's pid,
+  // where another instance has it; `io` where the file is a link, is not a regular file of ours with this one
+  // name, or cannot be opened.
   static Result<InstanceLock> take(const std::string& path);
 
  private:

@@ -15,7 +15,7 @@ int run(std::span<const char* const> arguments, const Surroundings& surroundings
   Output err(surroundings.err);
   const auto groups = all_verbs();
   const auto line = parse_command_line(arguments, groups, out, err, surroundings.version);
-  if (!line) return line.error();
+  if (!line) return out.has_failed() && line.error() == done ? failed : line.error();
   Context context{.options = line->options,
                   .environment = surroundings.environment,
                   .uid = geteuid(),

@@ -135,6 +135,74 @@ class LeftOvers(ggufd.DaemonTest):
         self.assertEqual(daemon.wait(), UNSAFE, daemon.stderr())
         self.assertEqual(target.read_text(), "precious")
 
+    def test_a_lock_that_is_another_file_as_well_is_not_written(self):
+        self.runtime_dir.mkdir(mode=0o700)
+        lock = self.runtime_dir / "ggufd.lock"
+        target = self.folder / "target"
+        target.write_text("precious")
+        lock.hardlink_to(target)
+        daemon = self.start({"models": []})
+        self.assertEqual(daemon.wait(), UNSAFE, daemon.stderr())
+        self.assertIn(str(lock), daemon.stderr())
+        self.assertEqual(target.read_text(), "precious")
+        lock.unlink()
+        os.mkfifo(lock)
+        daemon = self.start({"models": []})
+        self.assertEqual(daemon.wait(), UNSAFE, daemon.stderr())
+
+    @unittest.skipUnless(os.geteuid() == 0, "giving a file away needs root")
+    def test_a_lock_of_somebody_else_is_not_taken(self):
+        self.runtime_dir.mkdir(mode=0o700)
+        lock = self.runtime_dir / "ggufd.lock"
+        lock.touch()
+        os.chown(lock, NOBODY, NOBODY)
+        daemon = self.start({"models": []})
+        self.assertEqual(daemon.wait(), UNSAFE, daemon.stderr())
+
+    def test_a_lock_that_others_could_read_and_hold_is_ours_alone_again(self):
+        self.runtime_dir.mkdir(mode=0o700)
+        lock = self.runtime_dir / "ggufd.lock"
+        lock.touch()
+        lock.chmod(0o666)
+        daemon = self.start({"models": []})
+        self.connect(daemon)
+        self.assertEqual(lock.stat().st_mode & 0o7777, 0o600)
+        self.stop(daemon)
+
+
+class Descriptors(ggufd.DaemonTest):
+    """Programs that are started without a standard descriptor."""
+
+    @staticmethod
+    def without(redirections):
+        return ["sh", "-c", f'exec "$@" {redirections}', "sh"]
+
+    def test_a_daemon_puts_nothing_else_in_their_place(self):
+        file = self.model()
+        for redirections, missing in (("<&- >&-", (0, 1)), ("2>&-", (2,)), ("<&- >&- 2>&-", (0, 1, 2))):
+            with self.subTest(redirections=redirections):
+                daemon = self.start(self.config_for(file.path, file), prefix=self.without(redirections))
+                client = self.connect(daemon)
+                self.assert_ready(client.until_outcome(), daemon)
+                self.assertEqual((self.runtime_dir / "ggufd.lock").read_text(), f"{daemon.process.pid}\n")
+                for number in missing:
+                    self.assertEqual(os.readlink(f"/proc/{daemon.process.pid}/fd/{number}"), "/dev/null")
+                client.close()
+                self.stop(daemon)
+
+    def test_ggufctl_fails_where_nobody_can_get_its_output(self):
+        daemon = self.start({"models": []})
+        client = self.connect(daemon)
+        for verb in (["status"], ["status", "--json"], ["--help"]):
+            with self.subTest(verb=verb):
+                command = [str(ggufd.bin_dir() / "ggufctl"), "--runtime-dir", str(self.runtime_dir), *verb]
+                done = subprocess.run([*self.without(">&-"), *command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                      timeout=ggufd.LIMIT_S, check=False, env=ggufd.environment(self.folder))
+                self.assertEqual(done.returncode, 1, done.stderr.decode())
+        client.ask("ping")
+        self.stop(daemon)
+        self.assertNotIn("malformed", daemon.stderr())
+
 
 class Stopping(ggufd.DaemonTest):
     def setUp(self):
