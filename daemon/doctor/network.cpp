@@ -96,10 +96,9 @@ void check_proxy(const Subject& subject, const config::Config& config, Group& gr
     used += fmt::format("{}{}={}", used.empty() ? "" : ", ", name, *shown);
   }
   if (used.empty()) return group.ok("proxy", "none");
-  const auto exceptions = subject.environment("no_proxy");
-  group.warn("proxy",
-             fmt::format("{}{}: every download goes through it, but loopback", used,
-                         exceptions ? ", no_proxy=" + *exceptions : ""),
+  const char* exceptions = subject.environment("no_proxy") ? "no_proxy" : "NO_PROXY";
+  if (const auto value = subject.environment(exceptions)) used += fmt::format(", {}={}", exceptions, *value);
+  group.warn("proxy", used + ": every download goes through it, but loopback",
              "nothing has to be done where that is meant; fetch.proxy goes before the environment");
 }
 

@@ -52,6 +52,11 @@ TEST_CASE("network, proxy: as curl reads it, without its credentials") {
   CHECK_FINDING(found, Outcome::warn, "https_proxy=http://proxy.example.org:3128");
   CHECK(found.found.find("secret") == std::string::npos);
   CHECK(found.found.find("no_proxy=example.net") != std::string::npos);
+  // In lower case first.
+  scene.variables["NO_PROXY"] = "example.com";
+  CHECK(scene.look("network", "proxy").found.find("NO_PROXY") == std::string::npos);
+  scene.variables.erase("no_proxy");
+  CHECK(scene.look("network", "proxy").found.find(", NO_PROXY=example.com: every") != std::string::npos);
   scene.variables["https_proxy"] = "ftp://proxy.example.org";
   CHECK_FINDING(scene.look("network", "proxy"), Outcome::fail, "https_proxy is no proxy");
 }
