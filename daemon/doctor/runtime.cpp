@@ -1,11 +1,16 @@
 #include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "config/places.h"
 #include "doctor/checks.h"
@@ -146,6 +151,27 @@ void check_socket(const std::string& path, const SocketRule& rule, const Subject
   }
 }
 
+// Under their names a client would wait for an engine that is gone.
+void check_model_sockets(const std::string& folder, bool is_held, Group& group) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("infer.") && name.ends_with(".sock") && entry.is_socket(error))
+      names.push_back(name);
+  }
+  std::ranges::sort(names);
+  const std::string listed = fmt::format("{}", fmt::join(names, ", "));
+  if (names.empty()) {
+    group.ok("infer.sock", "none there");
+  } else if (is_held) {
+    group.ok("infer.sock", listed);
+  } else {
+    group.warn("infer.sock", fmt::format("{} in {}: left by a daemon that has died", listed, folder),
+               "nothing has to be done: the next start removes them");
+  }
+}
+
 }  // namespace
 
 void check_runtime(const Subject& subject, const std::optional<config::Config>& config,
@@ -162,6 +188,7 @@ void check_runtime(const Subject& subject, const std::optional<config::Config>& 
   const bool is_held = check_lock(files->lock, subject, group);
   check_socket(files->admin_socket, {"admin.sock", serves_others}, subject, is_held, group);
   check_socket(files->http_socket, {"http.sock", false}, subject, is_held, group);
+  check_model_sockets(place->path, is_held, group);
 }
 
 }  // namespace ggufd::doctor

@@ -23,6 +23,10 @@ std::string_view property(std::string_view properties, std::string_view key) {
   return {};
 }
 
+bool is_installed(std::string_view properties) {
+  return property(properties, "LoadState") != "not-found";
+}
+
 }  // namespace
 
 // The properties are those of systemctl(1), "show".
@@ -33,7 +37,7 @@ void judge_unit(std::string_view properties, answer::Doctor& report) {
   const std::string_view enabled = property(properties, "UnitFileState");
   const std::string_view result = property(properties, "Result");
   const std::string_view restarts = property(properties, "NRestarts");
-  if (load == "not-found") return group.skip("systemd", fmt::format("{} is not installed", unit_name));
+  if (!is_installed(properties)) return group.skip("systemd", fmt::format("{} is not installed", unit_name));
   if (load != "loaded") {
     return group.fail("systemd",
                       fmt::format("{} is {}", unit_name, load.empty() ? "in an unknown state" : load),
@@ -64,17 +68,25 @@ void skip_unit(std::string why, answer::Doctor& report) {
   Group(report, "service").skip("systemd", std::move(why));
 }
 
-AskUnit::AskUnit(loop::Loop& loop, const std::string& systemctl, bool is_user,
-                 std::vector<std::string> environment, Done on_done)
-    : on_done_(std::move(on_done)),
-      result_(
-          fail(ErrorCode::io, fmt::format("{} has not answered within {} s", systemctl, limit_ms / 1000))),
-      timer_(loop, [this] { end(std::move(result_)); }) {
+AskUnit::AskUnit(loop::Loop& loop, std::string systemctl, bool is_user, std::vector<std::string> environment,
+                 Done on_done)
+    : loop_(loop),
+      systemctl_(std::move(systemctl)),
+      environment_(std::move(environment)),
+      on_done_(std::move(on_done)),
+      is_user_(is_user),
+      timer_(loop, [this] { conclude(); }) {
+  ask();
+}
+
+void AskUnit::ask() {
+  output_.clear();
+  result_ = fail(ErrorCode::io, fmt::format("{} has not answered within {} s", systemctl_, limit_ms / 1000));
   std::vector<std::string> arguments{
       "show", unit_name, "--property=LoadState,ActiveState,SubState,Result,UnitFileState,NRestarts"};
-  if (is_user) arguments.insert(arguments.begin(), "--user");
+  if (is_user_) arguments.insert(arguments.begin(), "--user");
   auto child = loop::start_child(
-      loop, {.program = systemctl, .arguments = std::move(arguments), .environment = std::move(environment)},
+      loop_, {.program = systemctl_, .arguments = std::move(arguments), .environment = environment_},
       {.on_output =
            [this](std::string_view output) {
              output_ +=
@@ -82,21 +94,31 @@ AskUnit::AskUnit(loop::Loop& loop, const std::string& systemctl, bool is_user,
            },
        .on_exit =
            [this](loop::ChildExit exit) {
-             if (exit.code == 0 && exit.signal_number == 0) return end(std::move(output_));
-             end(fail(ErrorCode::io, "systemctl could not tell: " + output_.substr(0, output_.find('\n'))));
+             const bool is_told = exit.code == 0 && exit.signal_number == 0;
+             answered(is_told ? Result<std::string>(std::move(output_))
+                              : fail(ErrorCode::io,
+                                     "systemctl could not tell: " + output_.substr(0, output_.find('\n'))));
            }});
-  if (!child) {
-    result_ = std::unexpected(std::move(child.error()));
-    timer_.start_once(0);
-    return;
-  }
+  if (!child) return answered(std::unexpected(std::move(child.error())));
   child_ = std::move(*child);
   timer_.start_once(limit_ms);
 }
 
-void AskUnit::end(Result<std::string> result) {
-  timer_.stop();
-  if (auto done = std::exchange(on_done_, nullptr)) done(std::move(result));  // may destroy this
+void AskUnit::answered(Result<std::string> result) {
+  result_ = std::move(result);
+  timer_.start_once(0);
+}
+
+void AskUnit::conclude() {
+  child_.reset();
+  if (is_user_ && !(result_ && is_installed(*result_))) {
+    // A service of the whole system is what most machines have, and everybody may ask for it.
+    is_user_ = false;
+    of_user_ = std::move(result_);
+    return ask();
+  }
+  if (of_user_ && !result_) result_ = std::move(*of_user_);
+  if (auto done = std::exchange(on_done_, nullptr)) done(std::move(result_));  // may destroy this
 }
 
 }  // namespace ggufd::doctor

@@ -104,6 +104,17 @@ TEST_CASE("runtime, sockets: left over, open to others, gone, and no socket at a
   }
 }
 
+TEST_CASE("runtime, infer.sock: the models' sockets are told where nobody is behind them any more") {
+  Scene scene;
+  CHECK_FINDING(scene.look("runtime", "infer.sock"), Outcome::ok, "none there");
+  make_socket(scene / "run/infer.sock", 0600);
+  make_socket(scene / "run/infer.m.sock", 0600);
+  scene.put("run/infer.notes.sock", "no socket");
+  CHECK_FINDING(scene.look("runtime", "infer.sock"), Outcome::warn, "infer.m.sock, infer.sock in ");
+  hold_lock(scene, "708\n", 708);
+  CHECK_FINDING(scene.look("runtime", "infer.sock"), Outcome::ok, "infer.m.sock, infer.sock");
+}
+
 TEST_CASE("runtime, admin.sock: others may be let in") {
   Scene scene;
   make_socket(scene / "run/admin.sock", 0666);
