@@ -1,6 +1,7 @@
 #include "ctl/configured.h"
 #include "ctl/ls_report.h"
 #include "ctl/verb.h"
+#include "fetch/journal.h"
 
 namespace ggufd::ctl {
 namespace {
@@ -21,9 +22,10 @@ class LsVerb final : public Verb {
       return failed;
     }
     if (context.options.json) {
-      context.out.write(ls_json(*collection));
+      context.out.write(ls_json(*collection, fetch::arrived_bytes));
     } else {
-      context.out.write(ls_text(*collection, store->root(), Timestamp::now(), context.terminal));
+      context.out.write(
+          ls_text(*collection, fetch::arrived_bytes, store->root(), Timestamp::now(), context.terminal));
       for (const std::string& problem : collection->problems) context.complain(problem);
     }
     return done;

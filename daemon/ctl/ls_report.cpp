@@ -48,6 +48,7 @@ struct LsOrphan {
 
 struct LsPartial {
   std::string key;
+  std::uint64_t arrived_bytes = 0;
   std::uint64_t size_bytes = 0;
   std::string path;
   std::optional<std::string> source_url;
@@ -56,7 +57,8 @@ struct LsPartial {
 
   static void fields(auto& self, auto&& f) {
     f("key", self.key, "the digest that it will have, or that of the source's name");
-    f("size_bytes", self.size_bytes, "on the disk");
+    f("arrived_bytes", self.arrived_bytes, "what it goes on with, as its journal says");
+    f("size_bytes", self.size_bytes, "on the disk, with what is only reserved");
     f("path", self.path, "the folder");
     f("source_url", self.source_url, "where it comes from");
     f("modified_at", self.modified_at, "when it last grew");
@@ -177,15 +179,18 @@ std::string orphans_section(const store::Collection& collection, const Terminal&
   return section("Blobs that no model names", {{"SIZE", 0, true}, {"STATE", 1}, {"PATH", 0}}, rows, terminal);
 }
 
-std::string partials_section(const store::Collection& collection, Timestamp now, const Terminal& terminal) {
+std::string partials_section(const store::Collection& collection, const ArrivedBytes& arrived_bytes,
+                             Timestamp now, const Terminal& terminal) {
   Rows rows;
   for (const store::ListedPartial& partial : collection.partials) {
-    rows.push_back({{human_bytes(partial.size_bytes)},
+    rows.push_back({{human_bytes(arrived_bytes(partial.path))},
+                    {human_bytes(partial.size_bytes)},
                     {partial.is_in_use ? "being written" : ago(partial.modified_at, now)},
                     {partial.source_url.empty() ? "-" : printable(partial.source_url)},
                     {printable(partial.path)}});
   }
-  return section("Unfinished downloads", {{"SIZE", 0, true}, {"CHANGED", 0}, {"FROM", 0}, {"PATH", 1}}, rows,
+  return section("Unfinished downloads",
+                 {{"ARRIVED", 0, true}, {"ON DISK", 2, true}, {"CHANGED", 0}, {"FROM", 0}, {"PATH", 1}}, rows,
                  terminal);
 }
 
@@ -202,14 +207,19 @@ std::string quarantine_section(const store::Collection& collection, Timestamp no
 
 }  // namespace
 
-std::string ls_json(const store::Collection& collection) {
+std::string ls_json(const store::Collection& collection, const ArrivedBytes& arrived_bytes) {
   LsDocument document;
   for (const auto& model : collection.models) document.models.push_back(document_of(model));
   for (const auto& blob : collection.orphans)
     document.orphans.push_back({blob.digest.to_hex(), blob.size_bytes, blob.path, blob.is_in_use});
   for (const auto& partial : collection.partials) {
-    LsPartial out{partial.key.to_hex(), partial.size_bytes, partial.path, {},
-                  partial.modified_at,  partial.is_in_use};
+    LsPartial out{.key = partial.key.to_hex(),
+                  .arrived_bytes = arrived_bytes(partial.path),
+                  .size_bytes = partial.size_bytes,
+                  .path = partial.path,
+                  .source_url = {},
+                  .modified_at = partial.modified_at,
+                  .in_use = partial.is_in_use};
     if (!partial.source_url.empty()) out.source_url = partial.source_url;
     document.partials.push_back(std::move(out));
   }
@@ -218,12 +228,12 @@ std::string ls_json(const store::Collection& collection) {
   return to_json(document) + "\n";
 }
 
-std::string ls_text(const store::Collection& collection, const std::string& root, Timestamp now,
-                    const Terminal& terminal) {
+std::string ls_text(const store::Collection& collection, const ArrivedBytes& arrived_bytes,
+                    const std::string& root, Timestamp now, const Terminal& terminal) {
   std::string text = models_section(collection, now, terminal);
   if (collection.models.empty()) text = fmt::format("no models in {}\n", printable(root));
   text += orphans_section(collection, terminal);
-  text += partials_section(collection, now, terminal);
+  text += partials_section(collection, arrived_bytes, now, terminal);
   text += quarantine_section(collection, now, terminal);
   return text;
 }

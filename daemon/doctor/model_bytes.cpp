@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "doctor/text.h"
+#include "fetch/journal.h"
 #include "memory/budget.h"
 #include "store/manifest.h"
 
@@ -81,8 +82,30 @@ void judge_present(const config::ModelConfig& model, const Bytes& bytes, Timesta
   }
 }
 
+// What downloads that can go on have.
+struct Begun {
+  std::uint64_t arrived_bytes = 0;
+  std::uint64_t reserved_bytes = 0;  // room on the disk into which nothing has come yet
+};
+
+Begun begun_downloads(const store::BlobStore& store, const std::vector<store::Digest>& digests) {
+  constexpr std::uint64_t disk_block_bytes = 512;
+  Begun begun;
+  for (const store::Digest& digest : digests) {
+    struct stat status{};
+    const std::string folder = store.partial_folder(digest);
+    const std::string path = store::join(folder, store::Partial::data_name);
+    if (lstat(path.c_str(), &status) != 0) continue;
+    const auto on_disk_bytes = static_cast<std::uint64_t>(status.st_blocks) * disk_block_bytes;
+    const std::uint64_t arrived_bytes = fetch::arrived_bytes(folder);
+    begun.arrived_bytes += arrived_bytes;
+    begun.reserved_bytes += on_disk_bytes - std::min(on_disk_bytes, arrived_bytes);
+  }
+  return begun;
+}
+
 void judge_missing(const config::Config& config, const config::ModelConfig& model, const Bytes& bytes,
-                   std::uint64_t arrived_bytes, Group& group, ToFetch& to_fetch) {
+                   const Begun& begun, Group& group, ToFetch& to_fetch) {
   std::string found = bytes.present == 0
                           ? "not in the store"
                           : fmt::format("{} of {} files are in the store", bytes.present, bytes.files);
@@ -92,27 +115,16 @@ void judge_missing(const config::Config& config, const config::ModelConfig& mode
   }
   ++to_fetch.models;
   if (model.size_bytes) {
-    const std::uint64_t here = bytes.size_bytes + arrived_bytes;
-    to_fetch.bytes += *model.size_bytes - std::min(*model.size_bytes, here);
+    const std::uint64_t here = bytes.size_bytes + begun.arrived_bytes;
+    const std::uint64_t missing = *model.size_bytes - std::min(*model.size_bytes, here);
+    to_fetch.bytes += missing;
+    to_fetch.reserved_bytes += std::min(missing, begun.reserved_bytes);
   } else {
     ++to_fetch.models_of_unknown_size;
   }
-  if (arrived_bytes > 0) found += fmt::format("; {} have arrived", memory::amount(arrived_bytes));
+  if (begun.arrived_bytes > 0) found += fmt::format("; {} have arrived", memory::amount(begun.arrived_bytes));
   group.warn(model.name, found + "; it is fetched when it is loaded",
              fmt::format("`ggufctl pull {}` fetches it before it is needed", model.name));
-}
-
-// Bytes on the disk of downloads that can go on.
-std::uint64_t arrived_bytes_of(const store::BlobStore& store, const std::vector<store::Digest>& digests) {
-  constexpr std::uint64_t disk_block_bytes = 512;
-  std::uint64_t arrived = 0;
-  for (const store::Digest& digest : digests) {
-    struct stat status{};
-    const std::string path = store::join(store.partial_folder(digest), store::Partial::data_name);
-    if (lstat(path.c_str(), &status) != 0) continue;
-    arrived += static_cast<std::uint64_t>(status.st_blocks) * disk_block_bytes;
-  }
-  return arrived;
 }
 
 // The other shards of a local split model are the load's business: it names each one that is missing.
@@ -165,7 +177,7 @@ void check_model_bytes(const store::BlobStore& store, const config::Config& conf
   const auto bytes = look_at_blobs(store, *digests);
   if (!bytes) return group.fail(model.name, bytes.error().message, "make the store readable for this user");
   if (bytes->files > 0 && bytes->present == bytes->files) return judge_present(model, *bytes, now, group);
-  judge_missing(config, model, *bytes, arrived_bytes_of(store, *digests), group, to_fetch);
+  judge_missing(config, model, *bytes, begun_downloads(store, *digests), group, to_fetch);
 }
 
 }  // namespace ggufd::doctor

@@ -1,4 +1,5 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
@@ -10,6 +11,7 @@
 #include "doctor/model_bytes.h"
 #include "doctor/store_folder.h"
 #include "doctor/text.h"
+#include "fetch/journal.h"
 #include "memory/budget.h"
 #include "store/removal.h"
 
@@ -17,6 +19,12 @@ namespace ggufd::doctor {
 namespace {
 
 using memory::amount;
+
+// Without one it was stopped before the first bytes were written, and is begun anew: that is no damage.
+bool has_damaged_journal(const store::ListedPartial& partial) {
+  const std::string path = store::join(partial.path, store::Partial::journal_name);
+  return access(path.c_str(), F_OK) == 0 && !fetch::peek_journal(partial.path);
+}
 
 void judge_partials(const store::Collection& collection, Timestamp now, Group& group) {
   if (collection.partials.empty()) return group.ok("partials", "no download is unfinished");
@@ -28,7 +36,7 @@ void judge_partials(const store::Collection& collection, Timestamp now, Group& g
     bytes += partial.size_bytes;
     if (partial.modified_at.ms < oldest.ms) oldest = partial.modified_at;
     if (!partial.is_in_use && now.ms - partial.modified_at.ms > store::partial_age_max_ms) ++old;
-    if (!partial.is_in_use && partial.size_bytes > 0 && partial.source_url.empty()) ++damaged;
+    if (!partial.is_in_use && has_damaged_journal(partial)) ++damaged;
   }
   const std::string found = fmt::format("{}, {}, the oldest changed {}",
                                         count_of(collection.partials.size(), "unfinished download"),
@@ -36,8 +44,8 @@ void judge_partials(const store::Collection& collection, Timestamp now, Group& g
   if (damaged > 0) {
     group.fail(
         "partials",
-        fmt::format("{}; {} without a journal that can be read: begun anew, not continued", found, damaged),
-        "run `ggufctl gc`, and look at the disk if that comes again");
+        fmt::format("{}; {} with a journal that cannot be read: begun anew, not continued", found, damaged),
+        "the next load begins it anew; look at the disk if that comes again");
   } else if (old > 0) {
     group.warn("partials", found, "`ggufctl gc` removes what nobody went on with for a week");
   } else {

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "doctor/text.h"
@@ -54,8 +55,14 @@ bool check_links(const std::string& root, Group& group) {
 bool check_store_folder(const std::string& root, bool has_to_fetch, Group& group) {
   struct stat status{};
   if (stat(root.c_str(), &status) != 0) {
+    const bool is_missing = errno == ENOENT;
+    if (const auto link = store::dangling_link(root)) {
+      group.fail("folder", *link + " is a link to a place that is not there",
+                 "mount that place, or correct models_home");
+      return false;
+    }
     const std::string above = nearest_existing(root);
-    if (errno == ENOENT && may_write(above)) {
+    if (is_missing && may_write(above)) {
       group.ok("folder", root + " is not there yet; the first download makes it");
       return false;
     }
@@ -145,12 +152,15 @@ void judge_space(const ToFetch& to_fetch, std::uint64_t free_bytes, Group& group
     found += fmt::format(", {} of {} still to be fetched", amount(to_fetch.bytes),
                          count_of(to_fetch.models, "model"));
   }
-  if (to_fetch.bytes > free_bytes) {
+  const std::uint64_t needed_bytes = to_fetch.bytes - std::min(to_fetch.bytes, to_fetch.reserved_bytes);
+  if (to_fetch.bytes > needed_bytes)
+    found += fmt::format(", {} of it in room that is reserved already", amount(to_fetch.reserved_bytes));
+  if (needed_bytes > free_bytes) {
     group.fail(
         "space", found,
         fmt::format("free {} more, for example with `ggufctl gc`, or name another place with models_home",
-                    amount(to_fetch.bytes - free_bytes)));
-  } else if (free_bytes - to_fetch.bytes < spare_bytes) {
+                    amount(needed_bytes - free_bytes)));
+  } else if (free_bytes - needed_bytes < spare_bytes) {
     group.warn("space", found + fmt::format(": less than {} is left then", amount(spare_bytes)),
                "make room, for example with `ggufctl gc`");
   } else if (to_fetch.models_of_unknown_size > 0) {

@@ -22,7 +22,8 @@ Result<std::int64_t> file_system_magic(const std::string& path);
 // What the configuration still has to fetch, as far as it tells.
 struct ToFetch {
   std::size_t models = 0;
-  std::uint64_t bytes = 0;  // of those whose size is known, less what has arrived
+  std::uint64_t bytes = 0;           // of those whose size is known, less what has arrived
+  std::uint64_t reserved_bytes = 0;  // of these, for which downloads that were begun hold room already
   std::size_t models_of_unknown_size = 0;
 };
 

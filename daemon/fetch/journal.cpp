@@ -117,6 +117,11 @@ std::optional<Journal> peek_journal(const std::string& partial_folder) {
   return std::move(*journal);
 }
 
+std::uint64_t arrived_bytes(const std::string& partial_folder) {
+  const auto journal = peek_journal(partial_folder);
+  return journal ? byte_ranges(*journal).size() : 0;
+}
+
 Result<void> write_journal(const store::Partial& partial, Journal journal,
                            const std::vector<JournalRange>& synced, store::Durability durability) {
   journal.boot_id = this_boot();

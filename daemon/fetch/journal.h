@@ -66,6 +66,9 @@ Result<Journal> parse_journal(const std::string& text, const std::string& path);
 Result<std::optional<Journal>> read_journal(const store::Partial& partial);
 // The same for a partial that another process writes: for a look at its progress.
 std::optional<Journal> peek_journal(const std::string& partial_folder);
+// What has arrived of the download in that folder, as far as its journal vouches for it: what data.tmp takes
+// on the disk says nothing, its whole length is reserved at the start. Blocks.
+std::uint64_t arrived_bytes(const std::string& partial_folder);
 
 // Replaces the journal; `journal.finished` is written and `synced`, a part of it, is synced. Whole for every
 // other process and after a kill; with `durability` also after a power cut. Blocks.

@@ -34,7 +34,7 @@ struct ListedBlob {
 
 struct ListedPartial {
   Digest key;
-  std::uint64_t size_bytes = 0;  // on the disk, not the reserved length
+  std::uint64_t size_bytes = 0;  // on the disk, with what is reserved there; not what has arrived
   std::string path;              // its folder
   std::string source_url;        // of its journal; empty where it has none
   Timestamp modified_at;

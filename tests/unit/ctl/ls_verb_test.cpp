@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <simdjson.h>
 
 #include "ctl/ls_report.h"
@@ -104,6 +105,28 @@ TEST_CASE("ls: the table says what people want to know, and nothing that steers 
   CHECK_FALSE(contains(outcome.out, "Quarantine"));
   CHECK(contains(outcome.out, "https://h/ [31m red"));
   CHECK_FALSE(contains(outcome.out, "\x1b"));
+}
+
+TEST_CASE("ls: of a download what has arrived is told, and what is only reserved is not") {
+  const StoreScene scene;
+  const auto key = *store::sha256_of("x");
+  {
+    const auto partial = scene.store().open_partial(key);
+    REQUIRE(partial);
+    REQUIRE(::posix_fallocate(partial->fd(), 0, 3 << 20) == 0);
+  }
+  const auto partial_at = [&](const char* pointer) {
+    simdjson::dom::parser parser;
+    return std::uint64_t(parsed(parser, scene.run({"ls", "--json"}).out).at_pointer(pointer));
+  };
+  CHECK(partial_at("/partials/0/size_bytes") >= 3 << 20);
+  CHECK(partial_at("/partials/0/arrived_bytes") == 0);
+  const std::string folder = "models/blobs/sha256/" + key.to_hex().substr(0, 2) + "/.partial-" + key.to_hex();
+  scene.put(folder + "/journal.json",
+            R"({"schema_version":1,"url":"https://h/m","revision":"","size_bytes":3145728,)"
+            R"("finished":[{"begin":0,"end":1000},{"begin":2000,"end":2024}]})");
+  CHECK(partial_at("/partials/0/arrived_bytes") == 1024);
+  CHECK(contains(scene.run({"ls"}).out, "1.0 KiB"));
 }
 
 TEST_CASE("ls: what cannot be read is said, and the rest is listed") {

@@ -27,8 +27,18 @@ TEST_CASE("models: one that is not here is fetched when it is loaded, or never")
 TEST_CASE("models: what has arrived of a download is told") {
   Scene scene;
   scene.configure_model(network_keys(std::string(64, '0'), R"(, "size_bytes": 100000)"));
-  scene.put("store/blobs/sha256/00/.partial-" + std::string(64, '0') + "/data.tmp", std::string(8192, 'x'));
+  const std::string folder = "store/blobs/sha256/00/.partial-" + std::string(64, '0');
+  // As long as the model from the start: the room is reserved.
+  scene.put(folder + "/data.tmp", std::string(100000, 'x'));
+  CHECK(scene.look("models", "m").found == "not in the store; it is fetched when it is loaded");
+  scene.put(
+      folder + "/journal.json",
+      R"({"schema_version": 1, "url": "https://example.org/m.gguf", "revision": "", "size_bytes": 100000,
+                "finished": [{"begin": 0, "end": 8000}, {"begin": 10000, "end": 10192}]})");
   CHECK_FINDING(scene.look("models", "m"), Outcome::warn, "8192 B have arrived");
+  const answer::Check space = scene.look("store", "space");
+  CHECK(space.found.find("91808 B of 1 model still to be fetched") != std::string::npos);
+  CHECK(space.found.find("of it in room that is reserved already") != std::string::npos);
 }
 
 TEST_CASE("models: a blob whose stamp does not fit is hashed again") {

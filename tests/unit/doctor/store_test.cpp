@@ -37,6 +37,18 @@ TEST_CASE("store, folder: one that cannot be made, or is a file, fails") {
   CHECK_FINDING(check_of(examine(subject), "store", "folder"), Outcome::fail, "no folder");
 }
 
+TEST_CASE("store, folder: one behind a link that leads nowhere fails") {
+  Scene scene;
+  std::filesystem::create_symlink(scene / "not mounted", scene / "disk");
+  Subject subject = scene.subject();
+  for (const char* name : {"disk", "disk/models"}) {
+    CAPTURE(name);
+    subject.places.store = scene / name;
+    CHECK_FINDING(check_of(examine(subject), "store", "folder"), Outcome::fail,
+                  (scene / "disk") + " is a link to a place that is not there");
+  }
+}
+
 TEST_CASE("store, folder: what others may write is not believed") {
   Scene scene;
   scene.make_folder("store", 0777);
@@ -80,6 +92,10 @@ TEST_CASE("store, space: what is still to be fetched has to fit") {
   CHECK_FINDING(judged([&](Group& g) { judge_space(two, 100 * gib, g); }), Outcome::ok, "2 models");
   CHECK_FINDING(judged([&](Group& g) { judge_space(two, 10 * gib + 5, g); }), Outcome::warn, "is left then");
   CHECK_FINDING(judged([&](Group& g) { judge_space(two, 9 * gib, g); }), Outcome::fail, "9.00 GiB free");
+  const ToFetch begun{.models = 1, .bytes = 10 * gib, .reserved_bytes = 8 * gib};
+  CHECK_FINDING(judged([&](Group& g) { judge_space(begun, 4 * gib, g); }), Outcome::ok,
+                "10.00 GiB of 1 model still to be fetched, 8.00 GiB of it in room");
+  CHECK_FINDING(judged([&](Group& g) { judge_space(begun, gib, g); }), Outcome::fail, "1.00 GiB free");
   const ToFetch unknown{.models = 1, .models_of_unknown_size = 1};
   CHECK_FINDING(judged([&](Group& g) { judge_space(unknown, 9 * gib, g); }), Outcome::ok, "is not known");
 }
@@ -101,13 +117,15 @@ TEST_CASE("store, contents: what cannot be read is told") {
   CHECK_FINDING(scene.look("store", "contents"), Outcome::warn, "quarantine");
 }
 
-TEST_CASE("store, partials: old ones are warned of, ones that cannot go on fail") {
+TEST_CASE("store, partials: old ones are warned of, a journal that is there and cannot be read fails") {
   Scene scene;
   CHECK_FINDING(scene.look("store", "partials"), Outcome::ok, "no download");
   const std::string folder = "store/blobs/sha256/00/.partial-" + std::string(64, '0');
   scene.put(folder + "/data.tmp", "some bytes");
-  CHECK_FINDING(scene.look("store", "partials"), Outcome::fail, "without a journal");
-  scene.put(folder + "/data.tmp", "");
+  scene.put(folder + "/journal.json", "{");
+  CHECK_FINDING(scene.look("store", "partials"), Outcome::fail, "1 with a journal that cannot be read");
+  // Stopped before its first entry: that is no damage.
+  std::filesystem::remove(scene / (folder + "/journal.json"));
   CHECK_FINDING(scene.look("store", "partials"), Outcome::ok, "1 unfinished download");
   Subject subject = scene.subject();
   subject.now.ms += 8 * day_ms;
