@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "ctl/model_headers.h"
 #include "store/blob_import.h"
 #include "store/manifest.h"
 #include "store/model_lock.h"
@@ -18,6 +19,13 @@ struct Files {
   std::vector<store::Digest> digests;
   std::uint64_t size_bytes = 0;
 };
+
+// What no load would take is refused before gigabytes are copied.
+Result<void> check_candidate(const ImportCandidate& candidate) {
+  std::vector<std::string> paths;
+  for (const store::ForeignFile& file : candidate.files) paths.push_back(file.path);
+  return check_model(paths);
+}
 
 Result<Files> import_files(const store::BlobStore& store, const ImportCandidate& candidate,
                            const OnImportProgress& on_progress) {
@@ -99,6 +107,7 @@ Result<ImportedModel> import_model(const store::BlobStore& store, const ImportCa
   const auto present = shards_of(store, name);
   if (!present) return std::unexpected(present.error());
   if (is_surely_other(*present, candidate)) return name_is_taken(name);
+  if (auto sound = check_candidate(candidate); !sound) return std::unexpected(sound.error());
   const auto files = import_files(store, candidate, on_progress);
   if (!files) return std::unexpected(files.error());
   if (!present->empty() && *present != files->digests) return name_is_taken(name);

@@ -22,7 +22,8 @@ struct ImportedModel {
 using OnImportProgress = std::function<bool(std::uint64_t done_bytes)>;
 
 // Errors: `busy` where another program works on that name, `bad_field` where the name stands for something
-// else already, and those of store::import_blob(). Blobs that were finished before an error stay, for gc or
+// else already, `invalid_gguf` or `unsupported_gguf` for a model that would not be loaded, and those of
+// store::import_blob(). Blobs that were finished before an error stay, for gc or
 // the next attempt; the manifest is written last.
 Result<ImportedModel> import_model(const store::BlobStore& store, const ImportCandidate& candidate,
                                    const std::string& name, const OnImportProgress& on_progress);

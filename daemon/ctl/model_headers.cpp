@@ -130,6 +130,19 @@ void check_set(ModelHeaders& headers) {
   gguf::check_shards(shards, headers.set_defects);
 }
 
+// The first defects that there are, as an error.
+Result<void> soundness_of(const ModelHeaders& headers) {
+  const auto error_of = [](const std::string& path, const gguf::Defects& defects) {
+    const Error error = gguf::to_error(defects);
+    return fail(error.code, fmt::format("{}: {}", path, error.message));
+  };
+  for (const FileHeader& file : headers.files) {
+    if (!file.report.defects.empty()) return error_of(file.path, file.report.defects);
+  }
+  if (!headers.set_defects.empty()) return error_of(headers.files.front().path, headers.set_defects);
+  return {};
+}
+
 }  // namespace
 
 bool ModelHeaders::is_sound() const {
@@ -199,20 +212,26 @@ Result<ModelHeaders> read_headers(const Context& context, const config::FetchCon
   return headers;
 }
 
+Result<void> check_model(const std::vector<std::string>& paths) {
+  ModelHeaders headers;
+  for (const std::string& path : paths) {
+    auto header = read_file_header(path);
+    if (!header) return std::unexpected(header.error());
+    headers.files.push_back(std::move(*header));
+  }
+  check_set(headers);
+  return soundness_of(headers);
+}
+
 Result<gguf::MemoryPlanner> planner_of(const ModelHeaders& headers) {
-  const auto error_of = [](const std::string& path, const gguf::Defects& defects) {
-    const Error error = gguf::to_error(defects);
-    return fail(error.code, fmt::format("{}: {}", path, error.message));
-  };
+  if (auto sound = soundness_of(headers); !sound) return std::unexpected(sound.error());
   std::uint64_t other_bytes = 0;
   for (const FileHeader& file : headers.files) {
-    if (!file.report.defects.empty()) return error_of(file.path, file.report.defects);
     if (&file == &headers.files.front()) continue;
     const std::uint64_t bytes = file.report.header.tensor_bytes();
     if (__builtin_add_overflow(other_bytes, bytes, &other_bytes))
       other_bytes = std::numeric_limits<std::uint64_t>::max();
   }
-  if (!headers.set_defects.empty()) return error_of(headers.files.front().path, headers.set_defects);
   if (!headers.missing.empty()) {
     return fail(ErrorCode::bad_source,
                 fmt::format("the model is split and not all of its files are there: {} missing",

@@ -54,6 +54,10 @@ Result<FileHeader> fetch_file_header(const Context& context, const config::Fetch
 Result<ModelHeaders> read_headers(const Context& context, const config::FetchConfig& settings,
                                   const ModelPlace& place);
 
+// Whether these files, all of a model and the first shard first, have sound headers and the bytes that those
+// name: what a load would refuse is an error.
+Result<void> check_model(const std::vector<std::string>& paths);
+
 // For planning. The error of headers that are not sound, or not all there.
 Result<gguf::MemoryPlanner> planner_of(const ModelHeaders& headers);
 

@@ -34,7 +34,7 @@ TEST_CASE("import: a file becomes a model of its own name") {
         std::vector<std::string>{"import", "--from", scene / "my model.Q4_K.gguf"}}) {
     const Outcome outcome = scene.run(words);
     CHECK(outcome.code == done);
-    CHECK(contains(outcome.out, "my-model.Q4_K: 15 B"));
+    CHECK(contains(outcome.out, fmt::format("my-model.Q4_K: {} B", weights.size())));
   }
   const auto manifest = store::read_manifest(scene.root, "my-model.Q4_K");
   REQUIRE(manifest);
@@ -65,22 +65,45 @@ TEST_CASE("import: what is no GGUF, or not there, is an error and leaves nothing
   scene.put("page.gguf", "<html>");
   const Outcome page = scene.run({"import", scene / "page.gguf"});
   CHECK(page.code == failed);
-  CHECK(contains(page.err, "is no GGUF file"));
+  CHECK(contains(page.err, "page.gguf: the file starts with \"<htm\""));
   CHECK_FALSE(exists(scene.root + "/blobs"));
   CHECK(contains(scene.run({"import", scene / "none.gguf"}).err, "none.gguf"));
   CHECK(scene.run({"import", scene / "none.gguf"}).code == failed);
   CHECK(scene.run({"import"}).code == usage);
 }
 
+TEST_CASE("import: a model that would not be loaded is refused before anything is copied") {
+  const StoreScene scene;
+  scene.put("cut.gguf", weights.substr(0, weights.size() - 20));
+  scene.put("header.gguf", weights.substr(0, 20));
+  for (const char* name : {"cut.gguf", "header.gguf"}) {
+    CAPTURE(name);
+    const Outcome outcome = scene.run({"import", scene / name});
+    CHECK(outcome.code == failed);
+    CHECK(contains(outcome.err, name));
+    CHECK_FALSE(exists(scene.root + "/blobs"));
+  }
+  CHECK(contains(scene.run({"import", scene / "cut.gguf"}).err, "output.weight"));
+}
+
+TEST_CASE("import: shards that do not belong together are refused") {
+  const StoreScene scene;
+  scene.put("w-00001-of-00002.gguf", shard_of(0));
+  scene.put("w-00002-of-00002.gguf", shard_of(0));
+  const Outcome outcome = scene.run({"import", scene / "w-00001-of-00002.gguf"});
+  CHECK(outcome.code == failed);
+  CHECK_FALSE(exists(scene.root + "/blobs"));
+}
+
 TEST_CASE("import: all shards become one model, whichever of them is named") {
   const StoreScene scene;
-  const std::string one = gguf_of("one");
-  const std::string two = gguf_of("two!");
+  const std::string one = shard_of(0);
+  const std::string two = shard_of(1);
   scene.put("w-00001-of-00002.gguf", one);
   scene.put("w-00002-of-00002.gguf", two);
   const Outcome outcome = scene.run({"import", scene / "w-00002-of-00002.gguf"});
   CHECK(outcome.code == done);
-  CHECK(contains(outcome.out, "w: 23 B in 2 files, imported"));
+  CHECK(contains(outcome.out, fmt::format("w: {} B in 2 files, imported", one.size() + two.size())));
   const auto manifest = store::read_manifest(scene.root, "w");
   REQUIRE(*manifest);
   CHECK((*manifest)->shards == std::vector<std::string>{"sha256:" + hex_of(one), "sha256:" + hex_of(two)});
@@ -99,10 +122,12 @@ TEST_CASE("import: a cache is listed with names, sizes and claimed digests") {
   const Outcome text = from_hub(scene, {"--list"});
   CHECK(text.code == done);
   CHECK(contains(text.out, "org/repo/w.gguf"));
-  CHECK(contains(text.out, "15 B"));
+  CHECK(contains(text.out, fmt::format("{} B", weights.size())));
   CHECK(contains(text.err, "only 1 of 2 shards are there"));
   const Outcome json = from_hub(scene, {"--list", "--json"});
-  CHECK(contains(json.out, "{\"found\":[{\"title\":\"org/repo/w.gguf\",\"name\":\"w\",\"size_bytes\":15,"));
+  CHECK(contains(
+      json.out,
+      fmt::format(R"({{"found":[{{"title":"org/repo/w.gguf","name":"w","size_bytes":{},)", weights.size())));
   CHECK(contains(json.out, "\"claimed_sha256\":\"" + hex_of(weights) + "\""));
   CHECK_FALSE(exists(scene.root));
 }

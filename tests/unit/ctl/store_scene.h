@@ -13,6 +13,7 @@
 #include "store/blob_store.h"
 #include "store/manifest.h"
 #include "support.h"
+#include "tests/support/gguf_builder.h"
 
 namespace ggufd::ctl::test {
 
@@ -84,9 +85,27 @@ class StoreScene {
   std::string folder_;
 };
 
-// The bytes of a file that begins as a GGUF does.
-inline std::string gguf_of(const std::string& rest) {
-  return std::string("GGUF\x03\0\0\0", 8) + rest;
+inline std::string text_of(const ggufd::test::GgufBuilder& file) {
+  const auto bytes = file.build();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// The bytes of a small sound GGUF, others for every name.
+inline std::string gguf_of(const std::string& name) {
+  ggufd::test::GgufBuilder file;
+  file.add("general.architecture", "tiny").add("general.name", name).tensor("output.weight", "f32", {4});
+  return text_of(file);
+}
+
+// Of a model of two files, number `no`.
+inline std::string shard_of(std::uint16_t no) {
+  ggufd::test::GgufBuilder file;
+  file.add("general.architecture", "tiny")
+      .add("split.no", no)
+      .add("split.count", std::uint16_t{2})
+      .add("split.tensors.count", std::int32_t{2})
+      .tensor(no == 0 ? "token_embd.weight" : "output.weight", "f32", {4});
+  return text_of(file);
 }
 
 inline std::string hex_of(const std::string& content) {
