@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 import threading
 import unittest
@@ -91,6 +92,15 @@ class Files(unittest.TestCase):
         text = (programs.CLIENTS / "README.md").read_text()
         for name in ("python/ggufd_client.py", "typescript/ggufd.ts", "lua/ggufd.lua", "vscode/"):
             self.assertIn(f"({name})", text)
+
+    def test_the_typescript_in_the_readme_compiles(self):
+        programs.need_typescript()
+        example = re.search(r"```ts\n(.*?)```", (programs.CLIENTS / "README.md").read_text(), re.DOTALL)[1]
+        folder = programs.folder_of_this_process()
+        shutil.copy(programs.TypeScript.file, folder)
+        (folder / "example.ts").write_text(example)
+        programs.build(folder, programs.NODE, programs.TSC, "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022",
+                       "--module", "node16", "--typeRoots", programs.NODE_MODULES / "@types", "example.ts")
 
 
 class Client:

@@ -38,12 +38,12 @@ TEST_CASE("the document holds the reference as the fields have it") {
   REQUIRE(end != std::string::npos);
   const auto start = begin + begin_mark.size();
   const std::string wanted = "\n" + configuration_reference();
-  if (std::getenv("GGUFD_UPDATE_DOCS") != nullptr) {
+  if (std::getenv("UPDATE_DOCS") != nullptr) {
     std::ofstream(document_path(), std::ios::binary)
         << document.substr(0, start) << wanted << document.substr(end);
     return;
   }
-  CHECK_MESSAGE(document.substr(start, end - start) == wanted, "run this test with GGUFD_UPDATE_DOCS=1");
+  CHECK_MESSAGE(document.substr(start, end - start) == wanted, "run this test with UPDATE_DOCS=1");
 }
 
 TEST_CASE("the document's example is a configuration") {
