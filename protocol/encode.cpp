@@ -1,4 +1,5 @@
 #include "protocol/frame.h"
+#include "protocol/status_fit.h"
 #include "protocol/utf8.h"
 
 namespace ggufd {
@@ -39,6 +40,15 @@ void write_line(fmt::memory_buffer& out, std::string_view id, std::string_view t
   write_rest(json);
   json.end_object();
   out.push_back('\n');
+}
+
+// Returns its bytes.
+std::size_t write_answer(std::string_view id, const AnswerBody& answer, fmt::memory_buffer& out) {
+  const std::size_t begin = out.size();
+  write_line(out, id, "response", [&](JsonWriter& json) {
+    std::visit([&](const auto& body) { body.fields(body, FieldWriter(json)); }, answer);
+  });
+  return out.size() - begin;
 }
 
 void write_phase(EventFieldWriter& write, const LoadPhase& phase) {
@@ -86,12 +96,16 @@ void encode(const Request& request, fmt::memory_buffer& out) {
 
 void encode_answer(std::string_view id, const AnswerBody& answer, fmt::memory_buffer& out) {
   const std::size_t begin = out.size();
-  write_line(out, id, "response", [&](JsonWriter& json) {
-    std::visit([&](const auto& body) { body.fields(body, FieldWriter(json)); }, answer);
-  });
-  const std::size_t bytes = out.size() - begin;
+  std::size_t bytes = write_answer(id, answer, out);
   if (bytes <= max_frame_bytes) return;
   out.resize(begin);
+  if (const auto* status = std::get_if<answer::Status>(&answer)) {
+    // Around the fields stand the id and the type, whatever the fields are.
+    const std::size_t around_bytes = bytes - to_json(*status).size();
+    bytes = write_answer(id, fitted(*status, max_frame_bytes - around_bytes), out);
+    if (bytes <= max_frame_bytes) return;
+    out.resize(begin);
+  }
   encode_error(id,
                {ErrorCode::bad_field,
                 fmt::format("the answer has {} bytes and a frame holds {}; ask for one model at a time",

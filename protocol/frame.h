@@ -28,7 +28,8 @@ inline constexpr std::size_t max_message_bytes = std::size_t{8} * 1024;
 
 void encode(const StatusEvent& event, fmt::memory_buffer& out);
 void encode(const Request& request, fmt::memory_buffer& out);
-// An answer that would exceed the limit becomes the error `bad_field` that says so.
+// An answer to `status` that would exceed the limit tells less of each model (protocol/status_fit.h); another
+// one, or where that is not enough, becomes the error `bad_field` that says so.
 void encode_answer(std::string_view id, const AnswerBody& answer, fmt::memory_buffer& out);
 void encode_error(std::string_view id, const Error& error, fmt::memory_buffer& out);
 
