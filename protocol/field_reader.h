@@ -123,6 +123,9 @@ class FieldReader {
     member.clear();
     for (const auto item : array) {
       read(key, item, member.emplace_back());
+      if constexpr (std::same_as<T, std::string>) {
+        if (error_) bad(key, "an array of strings");
+      }
       if (error_) return;
     }
   }

@@ -180,6 +180,13 @@ TEST_CASE("request: a field of the wrong kind is bad_field and named") {
   }
 }
 
+TEST_CASE("request: a list with something else in it is no list of strings") {
+  for (const char* models : {"[\"a\",5]", "[null]"}) {
+    const std::string line = R"({"id":"1","type":"subscribe","models":)"s + models + "}";
+    CHECK(refusal_of(line).error.message == "the field \"models\" must be an array of strings");
+  }
+}
+
 TEST_CASE("request: integers up to 64 bits, greater ones are malformed_json") {
   const auto request = accepted(R"({"id":"1","type":"subscribe","since":18446744073709551615})");
   CHECK(std::get<request::Subscribe>(request.body).since == 18'446'744'073'709'551'615U);
