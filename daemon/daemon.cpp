@@ -143,7 +143,7 @@ Daemon::Daemon(DaemonOptions options, config::RuntimeFiles files, InstanceLock l
       requests_(loop_, models_, server_, log_, services_.config, commands()),
       http_(loop_, models_, log_, server_, memory_, services_.config.http,
             [this](std::move_only_function<void(Result<answer::Doctor>)> tell) {
-              doctor_.ask([tell = std::move(tell)](const answer::Doctor& found) mutable { tell(found); });
+              doctor_.ask([tell = std::move(tell)](const Result<answer::Doctor>& found) mutable { tell(found); });
             }),
       on_terminate_(std::in_place, loop_, SIGTERM, [this] { on_stop_signal(); }),
       on_interrupt_(std::in_place, loop_, SIGINT, [this] { on_stop_signal(); }),
@@ -280,6 +280,7 @@ void Daemon::drain() {
 }
 
 void Daemon::close() {
+  doctor_.stop();
   service_.close();
   http_.close(close_limit_ms);
   server_.close(close_limit_ms, [] { spdlog::info("stopped"); });

@@ -13,6 +13,13 @@
 #include "model/header_look.h"
 
 namespace ggufd::admin {
+namespace {
+
+Error stopped_error() {
+  return {ErrorCode::cancelled, "the daemon is stopping; `ggufctl doctor` looks without it, too"};
+}
+
+}  // namespace
 
 // What is gathered on the loop, before the pool looks at the rest.
 struct DoctorRuns::Run {
@@ -29,10 +36,19 @@ DoctorRuns::DoctorRuns(loop::Loop& loop, model::Models& models, engine::LlamaHos
 DoctorRuns::~DoctorRuns() = default;
 
 void DoctorRuns::ask(Waiter waiter) {
+  if (is_stopped_) return waiter(std::unexpected(stopped_error()));
   const bool is_first = !run_;
   if (is_first) run_ = std::make_shared<Run>();
   run_->waiters.push_back(std::move(waiter));
   if (is_first) begin();
+}
+
+void DoctorRuns::stop() {
+  is_stopped_ = true;
+  const std::shared_ptr<Run> ended = std::exchange(run_, nullptr);
+  if (!ended) return;
+  ended->operation.reset();
+  for (Waiter& waiter : ended->waiters) waiter(std::unexpected(stopped_error()));
 }
 
 void DoctorRuns::begin() {

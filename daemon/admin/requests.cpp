@@ -63,6 +63,38 @@ class Answered {
   bool wait_;
 };
 
+// The answer when several models have settled: the state that `told` has then, or the first error, or the
+// state error where one of them is in it.
+class WhenAllSettled {
+ public:
+  WhenAllSettled(std::string told, std::size_t models, Reply reply)
+      : told_(std::move(told)), left_(models), reply_(std::move(reply)) {}
+
+  model::Model::Waiter waiter(const std::shared_ptr<WhenAllSettled>& shared, const std::string& name) {
+    return {[shared, name](const Result<ModelState>& outcome) { shared->settled(name, outcome); },
+            reply_.asker()};
+  }
+
+ private:
+  void settled(const std::string& name, const Result<ModelState>& outcome) {
+    if (!outcome && !error_) {
+      error_ = Error{outcome.error().code, fmt::format("{}: {}", name, outcome.error().message)};
+    }
+    is_in_error_ |= outcome == ModelState::error;
+    if (outcome && name == told_) state_ = *outcome;
+    if (--left_ > 0) return;
+    if (error_) return reply_(std::unexpected(*error_));
+    reply_(state_answer(is_in_error_ ? ModelState::error : state_));
+  }
+
+  const std::string told_;
+  ModelState state_ = ModelState::uninitialized;
+  std::size_t left_;
+  Reply reply_;
+  std::optional<Error> error_;
+  bool is_in_error_ = false;
+};
+
 }  // namespace
 
 Requests::Requests(loop::Loop& loop, model::Models& models, Server& server, const StatusLog& log,
@@ -80,7 +112,9 @@ void Requests::handle(Request request, const loop::PeerCredentials&, Reply reply
 }
 
 std::optional<std::string> Requests::unknown_model(const std::vector<std::string>& names) const {
-  const auto is_unknown = [this](const std::string& name) { return models_.find(name) == nullptr; };
+  const auto is_unknown = [this](const std::string& name) {
+    return models_.find(name) == nullptr && !models_.source_pulls().has(name);
+  };
   const auto unknown = std::ranges::find_if(names, is_unknown);
   return unknown == names.end() ? std::nullopt : std::optional(*unknown);
 }
@@ -127,6 +161,12 @@ void Requests::serve(const request::Unload& request, Reply reply) {
 // Ends a load or a pull, or waits for the end of one that is being ended; everything else is left alone.
 void Requests::serve(const request::Cancel& request, Reply reply) {
   const auto model = model_of(request.model);
+  if (!model && request.model && models_.source_pulls().has(*request.model)) {
+    if (request.wait.value_or(false))
+      return models_.source_pulls().cancel(*request.model, waiter_for(std::move(reply)));
+    models_.source_pulls().cancel(*request.model, {});
+    return reply(state_answer(ModelState::uninitialized));
+  }
   if (!model) return reply(std::unexpected(model.error()));
   if (request.wait.value_or(false)) return (*model)->cancel(waiter_for(std::move(reply)));
   const ModelState state = (*model)->state();
@@ -151,8 +191,10 @@ void Requests::serve(const request::Reload& request, Reply reply) {
                                    asker});
 }
 
-// The state that the model comes to by what the file has changed.
+// The state that the model comes to by what the file has changed. Where none is named and that is waited for,
+// all that it has changed count.
 void Requests::reloaded(const std::optional<std::string>& name, bool wait, Reply reply) {
+  if (!name && wait && models_.default_model() != nullptr) return all_reloaded(std::move(reply));
   if (model::Model* model = name ? models_.find(*name) : models_.default_model()) {
     if (wait) return models_.when_settled(*model, waiter_for(std::move(reply)));
     return reply(state_answer(models_.leads_to(*model)));
@@ -161,6 +203,19 @@ void Requests::reloaded(const std::optional<std::string>& name, bool wait, Reply
   if (!name) return reply(AnswerBody(answer::Done{}));
   if (wait) return models_.when_gone(*name, waiter_for(std::move(reply)));
   reply(state_answer(ModelState::uninitialized));
+}
+
+void Requests::all_reloaded(Reply reply) {
+  const std::vector<std::string> names = models_.touched();
+  const auto all =
+      std::make_shared<WhenAllSettled>(models_.default_model()->name(), names.size(), std::move(reply));
+  for (const std::string& name : names) {
+    if (model::Model* model = models_.find(name)) {
+      models_.when_settled(*model, all->waiter(all, name));
+    } else {
+      models_.when_gone(name, all->waiter(all, name));
+    }
+  }
 }
 
 void Requests::serve(const request::Pull& request, Reply reply) {
@@ -175,7 +230,7 @@ void Requests::serve(const request::Pull& request, Reply reply) {
   if (*model != nullptr) {
     (*model)->pull(answered.waiter());
   } else {
-    models_.pull(order->source, answered.waiter());
+    models_.source_pulls().pull(order->source, answered.waiter());
   }
   answered.begun();
 }
@@ -206,8 +261,9 @@ void Requests::serve(const request::Plan& request, Reply reply) {
 
 void Requests::serve(const request::Doctor&, Reply reply) {
   // The id is as long as the asker made it, in a line that had to fit as well.
-  commands_.doctor([reply = std::move(reply)](const answer::Doctor& report) mutable {
-    reply(AnswerBody(doctor::fitted(report, max_frame_bytes / 2)));
+  commands_.doctor([reply = std::move(reply)](const Result<answer::Doctor>& report) mutable {
+    if (!report) return reply(std::unexpected(report.error()));
+    reply(AnswerBody(doctor::fitted(*report, max_frame_bytes / 2)));
   });
 }
 

@@ -38,6 +38,7 @@ class Requests final : public RequestHandler {
   void serve(const request::Cancel& request, Reply reply);
   void serve(const request::Reload& request, Reply reply);
   void reloaded(const std::optional<std::string>& name, bool wait, Reply reply);
+  void all_reloaded(Reply reply);
   void serve(const request::Pull& request, Reply reply);
   void serve(const request::Verify& request, Reply reply);
   void serve(const request::Plan& request, Reply reply);

@@ -28,6 +28,21 @@ void StatusLog::publish(Status status) {
 void StatusLog::forget(const std::string& model) {
   if (const auto known = models_.find(model); known != models_.end()) known->second = {};
   if (observer_.on_forgotten) observer_.on_forgotten(model);
+  // Clients make names up, for the files that they have pulled: those must not pile up.
+  constexpr std::size_t names_between_looks = 512;
+  if (++forgotten_names_ >= names_between_looks) drop_unused_names();
+}
+
+void StatusLog::drop_unused_names() {
+  forgotten_names_ = 0;
+  std::set<const std::string*> used;
+  for (const auto* entries : {&older_, &recent_}) {
+    for (const LogEntry& entry : *entries) used.insert(entry.model);
+  }
+  std::erase_if(models_, [&](const auto& known) {
+    const auto& [name, current] = known;
+    return current.status.empty() && current.capabilities.empty() && !used.contains(&name);
+  });
 }
 
 void StatusLog::append(const std::string* model, Status status) {

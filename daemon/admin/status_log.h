@@ -60,7 +60,7 @@ class StatusLog final : public model::EventSink {
   void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   void publish(const std::string& model, Status status) override;
-  // The events that it had stay in memory; the snapshot has nothing of it.
+  // The events that it had stay in memory as long as others do; the snapshot has nothing of it.
   void forget(const std::string& model) override;
   // Its status is the last of the snapshot; "" for none.
   void set_default_model(const std::string& model) { default_model_ = model; }
@@ -85,6 +85,9 @@ class StatusLog final : public model::EventSink {
   // The first entry from `seq` on that is still here: every event of the last kept_events, before those what
   // no reader may miss. Null where there is none yet.
   const LogEntry* find(std::uint64_t seq) const;
+  // Names of models that are kept: of those that were forgotten, only while an event has them, or not much
+  // longer.
+  std::size_t kept_names() const { return models_.size(); }
   // How often a reader was told that it has lost events.
   std::uint64_t lagged_readers() const { return lagged_readers_; }
 
@@ -108,12 +111,14 @@ class StatusLog final : public model::EventSink {
   void remember(Current& current, const StatusEvent& event, LogEntry& entry);
   void supersede(std::uint64_t seq);
   void forget_oldest();
+  void drop_unused_names();
 
   std::string default_model_;
   std::function<void()> on_published_;
   Observer observer_;
   // By name, also those that were forgotten, which are empty: entries point to the keys.
   std::map<std::string, Current> models_;
+  std::size_t forgotten_names_ = 0;  // since those of which nothing is left were looked for
   std::string starting_;
   std::string draining_;
 

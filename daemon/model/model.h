@@ -67,6 +67,7 @@ class Model final : private engine::EngineUser {
   void reconfigure(config::ModelConfig next, bool has_new_engine);
   // Where what is under way leads to, and when it has got there; at once where nothing is.
   ModelState leads_to() const;
+  bool is_changing() const { return is_coming_up() || state_ == ModelState::unloading; }
   void when_settled(Waiter waiter);
   // infer.sock is its, or is not any more.
   void set_default(bool is_default);

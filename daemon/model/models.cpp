@@ -1,29 +1,16 @@
 #include "model/models.h"
 
 #include <fmt/core.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "protocol/utf8.h"
-
 namespace ggufd::model {
 
-namespace {
-
-// Of a source that a client has sent, so much is logged.
-constexpr std::size_t max_logged_bytes = 512;
-
-}  // namespace
-
-struct Models::SourcePull {
-  config::ModelConfig source;
-  Waiters<answer::Blob> waiters = {};
-  std::unique_ptr<PullJob> job = nullptr;
-};
-
-Models::Models(Services& services) : services_(services), default_name_(services.config.default_model) {
+Models::Models(Services& services)
+    : services_(services),
+      source_pulls_(services, [this](std::string_view name) { return state_of(name); }),
+      default_name_(services.config.default_model) {
   for (const config::ModelConfig& config : services.config.models) {
     models_.push_back(std::make_unique<Model>(services, config, config.name == default_name_));
   }
@@ -70,49 +57,17 @@ void Models::unload_all(std::function<void()> on_done) {
   for (Model* model : to_unload) {
     model->unload(UnloadReason::shutdown, [all_unloaded](const Result<ModelState>&) {});
   }
-  if (source_pulls_.empty()) return;
-  stopping_ = all_unloaded;
-  for (const auto& [number, pull] : source_pulls_) pull->job->cancel();
+  source_pulls_.cancel_all(all_unloaded);
 }
 
-void Models::pull(const config::ModelConfig& source, Model::BlobWaiter waiter) {
-  const auto same =
-      std::ranges::find_if(source_pulls_, [&](const auto& entry) { return entry.second->source == source; });
-  if (same != source_pulls_.end()) return same->second->waiters.add(std::move(waiter));
-  if (source_pulls_.size() >= max_source_pulls) {
-    return waiter(
-        fail(ErrorCode::busy, fmt::format("{} sources are being pulled; ask again when one of them is here",
-                                          source_pulls_.size())));
+// Of those that are going, too: they still speak under their names.
+std::optional<ModelState> Models::state_of(std::string_view name) const {
+  for (const List* list : {&models_, &going_}) {
+    for (const auto& model : *list) {
+      if (model->name() == name) return model->state();
+    }
   }
-  const std::uint64_t number = next_source_pull_++;
-  SourcePull& pull = *source_pulls_.emplace(number, std::make_unique<SourcePull>(source)).first->second;
-  pull.waiters.add(std::move(waiter));
-  spdlog::info("pulling {} as {}", utf8_prefix(config::to_string(source.sources.front()), max_logged_bytes),
-               source.name);
-  pull.job = std::make_unique<PullJob>(
-      services_, source, PullJob::Name::new_one,
-      PullJobCallbacks{
-          .on_phase = [](const LoadPhase&) {},
-          .on_warning = [name = source.name](
-                            const std::string& code,
-                            const std::string& text) { spdlog::warn("{}: {}: {}", name, code, text); },
-          .on_done = [this,
-                      number](const Result<answer::Blob>& result) { source_pull_ended(number, result); }});
-}
-
-void Models::source_pull_ended(std::uint64_t number, const Result<answer::Blob>& result) {
-  auto ended = source_pulls_.extract(number);
-  SourcePull& pull = *ended.mapped();
-  if (result) {
-    spdlog::info("{}: pulled, {} bytes at {}", pull.source.name, result->bytes, result->path);
-  } else {
-    spdlog::warn("{}: not pulled: {}: {}", pull.source.name, name_of(result.error().code),
-                 result.error().message);
-  }
-  pull.waiters.tell(result);
-  // The job is calling: it is destroyed when the turn ends, not under its own feet.
-  services_.loop.at_end_of_turn([ended = std::move(ended.mapped())] {});
-  if (source_pulls_.empty()) stopping_.reset();
+  return std::nullopt;
 }
 
 void Models::check_mapped_files() {

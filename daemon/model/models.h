@@ -1,7 +1,6 @@
 // The daemon's models.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "model/blob_check.h"
 #include "model/model.h"
+#include "model/source_pulls.h"
 
 namespace ggufd::model {
 
@@ -38,6 +38,8 @@ class Models final : public Evictor {
   // more unload, with the reason reload, and go. A model whose new bytes could not be had is told again. With
   // `only`, all of this for that one model.
   void apply(const config::Config& before, const std::optional<std::string>& only = {});
+  // Those that it has changed, added or removed, by their names; the default one too.
+  const std::vector<std::string>& touched() const { return touched_; }
   // Where what that has begun leads to, and when it has got there. One that has come back before it had gone
   // is loaded, where that is to be at boot, once it has.
   ModelState leads_to(const Model& model) const;
@@ -49,11 +51,8 @@ class Models final : public Evictor {
   // on.
   void unload_all(std::function<void()> on_done);
 
-  // Pulls of sources at a time that no configured model has; one more is `busy`.
-  static constexpr std::size_t max_source_pulls = 64;
-  // Fetches a source into the store under a name that is none of the configured models'. It publishes
-  // nothing: only the waiter is told. Who asks for what is being fetched already waits for that.
-  void pull(const config::ModelConfig& source, Model::BlobWaiter waiter);
+  // Those that fetch a source into the store under a name that is none of the configured models'.
+  SourcePulls& source_pulls() { return source_pulls_; }
 
   // A mapping of one of them has failed.
   void check_mapped_files();
@@ -68,23 +67,23 @@ class Models final : public Evictor {
  private:
   using List = std::vector<std::unique_ptr<Model>>;
 
+  void touch(const std::string& name);
+  bool is_busy(std::string_view name) const;
   void remove_unconfigured();
   void configure(const config::ModelConfig& config, bool has_new_engine);
   void come_back(List::iterator place, const config::ModelConfig& config, bool has_new_engine);
   void gone(const std::string& name);
   void put_in_order();
 
-  struct SourcePull;
-  void source_pull_ended(std::uint64_t number, const Result<answer::Blob>& result);
+  std::optional<ModelState> state_of(std::string_view name) const;
 
   Services& services_;
-  std::map<std::uint64_t, std::unique_ptr<SourcePull>> source_pulls_;  // by number
-  std::uint64_t next_source_pull_ = 0;
-  std::shared_ptr<void> stopping_;  // while source pulls are being ended: its end is theirs
+  SourcePulls source_pulls_;
   List models_;
   List going_;  // no longer configured: they end what they do
   // Who waits for those that are configured again while they end what they did, by name.
   std::map<std::string, Waiters<ModelState>, std::less<>> coming_back_;
+  std::vector<std::string> touched_;  // by the last apply()
   std::string default_name_;
   bool is_stopping_ = false;  // the daemon is
 };

@@ -18,6 +18,7 @@ auto place_by_name(auto& models, std::string_view name) {
 
 void Models::apply(const config::Config& before, const std::optional<std::string>& only) {
   const config::Config& now = services_.config;
+  touched_.clear();
   // Who goes makes room, and leaves its names, for who comes.
   remove_unconfigured();
   if (default_name_ != now.default_model) {
@@ -26,12 +27,27 @@ void Models::apply(const config::Config& before, const std::optional<std::string
   }
   const bool has_new_engine = now.llama_server != before.llama_server;
   for (const config::ModelConfig& config : now.models) {
-    if (!only || config.name == *only) configure(config, has_new_engine);
+    if (only && config.name != *only) continue;
+    const config::ModelConfig* was = find_model(before, config.name);
+    const bool was_busy = is_busy(config.name);
+    configure(config, has_new_engine);
+    const bool has_begun = is_busy(config.name) && (!was_busy || has_new_engine);
+    if (was == nullptr || *was != config || has_begun) touch(config.name);
   }
+  if (!default_name_.empty()) touch(default_name_);
   put_in_order();
   if (Model* is = default_model()) is->set_default(true);
   if (now.evict == before.evict) return;
   for (const auto& model : models_) model->watch_use();
+}
+
+void Models::touch(const std::string& name) {
+  if (std::ranges::find(touched_, name) == touched_.end()) touched_.push_back(name);
+}
+
+bool Models::is_busy(std::string_view name) const {
+  const Model* model = find(name);
+  return model != nullptr && model->is_changing();
 }
 
 void Models::remove_unconfigured() {
@@ -43,6 +59,7 @@ void Models::remove_unconfigured() {
   std::erase(models_, nullptr);
   for (Model* model : to_unload) {
     spdlog::info("{}: it is not in the configuration any more", model->name());
+    touch(model->name());
     // May be called at once; the model lives on until the turn ends.
     model->unload(UnloadReason::reload,
                   [this, name = model->name()](const Result<ModelState>&) { gone(name); });

@@ -95,6 +95,33 @@ class WithADaemon(DoctorTest):
                 answered.add(frame["id"])
         self.assertEqual(answered, set(ids))
 
+    def test_who_waits_when_the_daemon_stops_is_told(self):
+        program = self.folder / "never-answers"
+        program.write_text("#!/bin/sh\nexec sleep 600\n")
+        program.chmod(0o755)
+        daemon = self.start({"models": [], "llama_server": {"binary": str(program)}})
+        client = self.connect(daemon)
+        client.send(b'{"id":"d","type":"doctor"}\n')
+        self.assertEqual(client.ask("ping")["type"], "response", "the daemon has begun to look")
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(client.answer("d")["code"], "cancelled")
+        self.assertEqual(daemon.wait(), 0)
+
+    def test_two_hundred_failed_models_are_all_told_by_status(self):
+        models = [{"name": f"model-{number}", "source": f"/nowhere/{number}.gguf"} for number in range(200)]
+        daemon = self.start({"models": models})
+        client = self.connect(daemon)
+        for model in models:
+            client.until_status("error", model=model["name"])
+        answer = client.ask("status")
+        self.assertEqual(answer["type"], "response", answer)
+        self.assertEqual([model["name"] for model in answer["models"]], [model["name"] for model in models])
+        self.assertEqual({model["state"] for model in answer["models"]}, {"error"})
+        for verb in ("status", "health", "wait", "verify"):
+            code, _, errors = ggufd.run_program("ggufctl", "--socket", daemon.admin_socket, verb, folder=self.folder)
+            self.assertNotIn("frame", errors)
+            self.assertEqual(code, DONE if verb == "status" else FAILED, errors)
+
     def test_three_hundred_models_fit_into_a_frame(self):
         models = [{"name": f"model-{number}", "source": f"/nowhere/{number}.gguf", "load": "manual"} for number in range(300)]
         client = self.connect(self.start({"models": models}))

@@ -108,9 +108,36 @@ class Pull(FileRequests):
         self.assert_file(self.client.ask("pull", source=source, sha256=self.file.sha256, name="mine"))
         self.assert_file(self.client.ask("pull", source=source, name="first-use"))
         self.assertEqual({file.name for file in (self.store / "manifests").iterdir()}, {"mine.json", "first-use.json"})
-        self.assertNotIn("mine", {event.get("model") for event in self.client.events})
+        told = [event.get("phase", event["status"]) for event in self.client.events if event.get("model") == "mine"]
+        self.assertIn("download", told)
+        self.assertEqual(told[-1], "unloaded")
         wrong = self.client.ask("pull", source=source, sha256="0" * 64, name="wrong")
         self.assertEqual((wrong["type"], wrong["code"]), ("error", "sha256_mismatch"), wrong)
+        last = self.client.events[-1]
+        self.assertEqual((last["status"], last["model"], last["code"]), ("error", "wrong", "sha256_mismatch"))
+        with self.daemon.connect() as late:
+            self.assertEqual(late.read_frame()["status"], "starting", "the names of what was pulled are forgotten")
+        self.stop(self.daemon)
+
+    def test_a_source_is_cancelled_by_the_name_that_it_is_to_have(self):
+        self.serve()
+        source = self.origin.url("model.gguf")
+        self.origin.fault("/model.gguf", stall_at=self.file.size_bytes // 2)
+        pull = {"id": "p", "type": "pull", "source": source, "sha256": self.file.sha256, "name": "mine"}
+        self.client.send(json.dumps(pull).encode() + b"\n")
+        self.origin.wait_until_stalled("/model.gguf")
+        with self.daemon.connect() as late:
+            now = late.until_status("loading_model")
+            self.assertEqual((now["model"], now["phase"]), ("mine", "download"))
+        self.assertEqual(self.client.ask("pull", source=source, name="mine")["code"], "busy", "another wish, that name")
+        self.assertEqual(self.client.ask("cancel", model="mine", wait=True)["state"], "uninitialized")
+        self.assertEqual(self.client.answer("p")["code"], "cancelled")
+        last = self.client.events[-1]
+        self.assertEqual((last["status"], last["model"], last["reason"]), ("unloaded", "mine", "cancelled"))
+        self.assertEqual(self.client.ask("cancel", model="mine")["code"], "unknown_model")
+        self.assertTrue(list(self.store.glob("blobs/sha256/*/.partial-*/data.tmp")))
+        self.origin.clear("/model.gguf")
+        self.assert_file(self.client.ask("pull", source=source, sha256=self.file.sha256, name="mine"))
         self.stop(self.daemon)
 
     def test_what_cannot_be_meant_is_refused(self):

@@ -1,6 +1,10 @@
 // The requests, asked on the socket of a server whose models are real, small files.
 #include "admin/requests.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "engine/launcher.h"
 #include "support.h"
 #include "tests/support/gguf_builder.h"
@@ -318,7 +322,56 @@ TEST_CASE("pull: a source that cannot be reached, waited for or not") {
   const std::string begun = daemon.ask("pull", std::string(source) + ",\"wait\":false");
   CHECK_FALSE(error_of(begun).has_value());
   CHECK(begun.find("sha256") == std::string::npos);
-  for (const std::string& line : daemon.peer->lines()) CHECK_FALSE(event_of(line).has_value());
+  REQUIRE(daemon.until([&] { return !daemon.models.source_pulls().has("n"); }));
+  REQUIRE(daemon.until([&] {
+    daemon.peer->receive();
+    return daemon.statuses_of("n").size() == 2;
+  }));
+  CHECK(daemon.statuses_of("n") == Kinds{StatusKind::error, StatusKind::error});
+  CHECK(daemon.log.snapshot().find("\"n\"") == std::string::npos);
+}
+
+// Takes connections and says nothing.
+struct SilentOrigin {
+  SilentOrigin() {
+    sockaddr_in address{
+        .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    socklen_t length = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(bind(fd, any, length) == 0);
+    REQUIRE(listen(fd, 16) == 0);
+    REQUIRE(getsockname(fd, any, &length) == 0);
+    port = ntohs(address.sin_port);
+  }
+  SilentOrigin(const SilentOrigin&) = delete;
+  SilentOrigin& operator=(const SilentOrigin&) = delete;
+  ~SilentOrigin() { close(fd); }
+
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int port = 0;
+};
+
+TEST_CASE("pull: of a source, it is cancelled and subscribed to by the name that the file gets") {
+  Daemon daemon;
+  const SilentOrigin silent;
+  const std::string source =
+      fmt::format(",\"source\":\"http://127.0.0.1:{}/m.gguf\",\"name\":\"n\"", silent.port);
+  for (const char* wait : {"", ",\"wait\":true"}) {
+    CHECK(error_of(daemon.ask("subscribe", ",\"models\":[\"n\"]")) == ErrorCode::unknown_model);
+    CHECK(error_of(daemon.ask("cancel", ",\"model\":\"n\"")) == ErrorCode::unknown_model);
+    const std::string pull_id = *wait == '\0' ? "first" : "second";
+    daemon.peer->ask(pull_id, "pull", source);
+    REQUIRE(daemon.until([&] { return daemon.models.source_pulls().has("n"); }));
+    CHECK(daemon.log.snapshot().find("\"n\"") != std::string::npos);
+    CHECK_FALSE(error_of(daemon.ask("subscribe", ",\"models\":[\"n\"]")).has_value());
+    CHECK(daemon.state_answered("cancel", std::string(",\"model\":\"n\"") + wait) ==
+          ModelState::uninitialized);
+    REQUIRE(daemon.until([&] { return !daemon.models.source_pulls().has("n"); }));
+    CHECK(error_of(daemon.answer_to(pull_id)) == ErrorCode::cancelled);
+    CHECK(daemon.log.snapshot().find("\"n\"") == std::string::npos);
+    daemon.ask("subscribe");
+  }
+  CHECK(daemon.statuses_of("n") == Kinds{StatusKind::unloaded, StatusKind::unloaded});
 }
 
 TEST_CASE("pull: what cannot be begun is refused, waited for or not") {
@@ -361,6 +414,22 @@ TEST_CASE("reload: at once the state that the change leads to, or the one that i
   daemon.file.models[1].sources = daemon.file.models[2].sources;  // where there is no file
   CHECK(error_of(daemon.ask("reload", ",\"wait\":true")) == ErrorCode::bad_source);
   CHECK(daemon.models.find("b")->state() == ModelState::ready);
+}
+
+TEST_CASE("reload: who waits without a model waits for all that the file has changed") {
+  Daemon daemon;
+  daemon.file.models[0].load = config::Load::boot;  // "a", not the default one
+  CHECK(daemon.state_answered("reload", ",\"wait\":true") == ModelState::uninitialized);  // "b", as ever
+  CHECK(daemon.models.find("a")->state() == ModelState::ready);
+  daemon.file.models[2].load = config::Load::boot;  // "gone", of which there is no file
+  const std::string refused = daemon.ask("reload", ",\"wait\":true");
+  CHECK(error_of(refused) == ErrorCode::bad_source);
+  CHECK(std::get<ErrorFrame>(frame_of(refused)).error.message.starts_with("gone: "));
+  // What was in error before is no fault of a reload that does not concern it.
+  CHECK(daemon.state_answered("reload", ",\"wait\":true") == ModelState::uninitialized);
+  daemon.file.models.erase(daemon.file.models.begin());
+  CHECK(daemon.state_answered("reload", ",\"wait\":true") == ModelState::uninitialized);
+  CHECK(daemon.models.statuses().size() == 2);
 }
 
 TEST_CASE("reload: a model that goes leads to uninitialized, and has gone when that is told to who waits") {

@@ -198,6 +198,24 @@ TEST_CASE("a model that is forgotten is not in the snapshot, and what was told o
   CHECK(forgotten == std::vector<std::string>{"a", "never told of itself", "b"});
 }
 
+TEST_CASE("names that clients make up do not pile up, and those of events that are kept stay") {
+  Log log;
+  log.publish("configured", status::Ready{});
+  for (std::size_t i = 0; i < 20'000; ++i) {
+    const std::string name = "pulled-" + std::to_string(i);
+    log.publish(name, status::Unloaded{UnloadReason::request});
+    log.log.forget(name);
+  }
+  CHECK(log.log.kept_names() < StatusLog::kept_events + StatusLog::kept_changes + 1024);
+  const std::uint64_t first = log.log.seq() - StatusLog::kept_events + 1;
+  for (std::uint64_t seq = first; seq <= log.log.seq(); ++seq) {
+    const LogEntry* entry = log.log.find(seq);
+    REQUIRE(entry != nullptr);
+    REQUIRE(*entry->model == event_of(entry->line())->model);
+  }
+  CHECK(log.snapshot() == Frames{"ready configured@1"});
+}
+
 TEST_CASE("another default model is the last of the snapshot from then on") {
   Log log;
   for (const char* name : {"a", "b", "c"}) log.publish(name, status::Ready{});

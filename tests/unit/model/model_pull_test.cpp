@@ -242,17 +242,22 @@ struct Sources {
   }
   Told pull(const config::ModelConfig& source) {
     Told told;
-    models.pull(source, told.waiter());
+    models.source_pulls().pull(source, told.waiter());
     remote.wait_for(told);
     return told;
   }
 };
 
-TEST_CASE("a source is pulled under its name, and nothing is published") {
+TEST_CASE("a source is pulled under its name, which its progress has and which is forgotten then") {
   Sources sources;
   const Told told = sources.pull(sources.source("new"));
   REQUIRE(told.is_good());
-  CHECK(sources.remote.house.log.events.empty());
+  const EventLog& log = sources.remote.house.log;
+  CHECK(log.story("new").front() == "loading_model:checking_local");
+  CHECK(std::ranges::count(log.story("new"), "loading_model:download") == 1);
+  CHECK(log.story("new").back() == "unloaded");
+  CHECK(std::get<status::Unloaded>(log.events.back().status).reason == UnloadReason::request);
+  CHECK(log.forgotten == Lines{"new"});
   const auto manifest = store::read_manifest(sources.remote.house.store().root(), "new");
   REQUIRE(manifest);
   REQUIRE(*manifest);
@@ -268,22 +273,72 @@ TEST_CASE("a source without a digest is pinned on first use, and does not take a
   CHECK(sources.pull(source).is_good());
   std::get<config::UrlSource>(source.sources.front().where).url = sources.remote.server.url("/other.gguf");
   CHECK(sources.pull(source).is(ErrorCode::bad_field));
+  CHECK(sources.remote.house.log.story("new").back() == "error:bad_field");
+  CHECK(sources.remote.house.log.forgotten == Lines{"new", "new", "new"});
+}
+
+TEST_CASE("the pull of a source is cancelled by its name, and its waiters and those of that are told") {
+  Sources sources{.remote = Remote(never_answers())};
+  SourcePulls& pulls = sources.models.source_pulls();
+  const Told told;
+  pulls.pull(sources.source("new"), told.waiter());
+  const Told shared;
+  pulls.pull(sources.source("new"), shared.waiter());
+  config::ModelConfig other = sources.source("new");
+  other.sha256 = {std::string(64, '0')};
+  const Told refused;
+  pulls.pull(other, refused.waiter());
+  CHECK(refused.is(ErrorCode::busy));
+  CHECK(pulls.has("new"));
+  std::optional<ModelState> state;
+  pulls.cancel("new", [&](const Result<ModelState>& reached) { state = *reached; });
+  CHECK_FALSE(state);
+  const Told too_soon;
+  pulls.pull(sources.source("new"), too_soon.waiter());
+  CHECK(too_soon.is(ErrorCode::busy));
+  sources.remote.wait_for(told);
+  CHECK(told.is(ErrorCode::cancelled));
+  CHECK(shared.is(ErrorCode::cancelled));
+  CHECK(state == ModelState::uninitialized);
+  CHECK_FALSE(pulls.has("new"));
+  const EventLog& log = sources.remote.house.log;
+  CHECK(log.story("new").back() == "unloaded");
+  CHECK(std::get<status::Unloaded>(log.events.back().status).reason == UnloadReason::cancelled);
+  CHECK(log.forgotten == Lines{"new"});
+}
+
+TEST_CASE("a model that has got the name of a source that is being pulled speaks for itself") {
+  Sources sources{.remote = Remote(never_answers())};
+  config::Config& config = sources.remote.house.services.config;
+  const config::Config before = config;
+  const Told told;
+  sources.models.source_pulls().pull(sources.source("new"), told.waiter());
+  config.models.push_back(sources.source("new"));
+  config.models.back().load = config::Load::manual;
+  sources.models.apply(before);
+  const EventLog& log = sources.remote.house.log;
+  sources.models.source_pulls().cancel("new", {});
+  sources.remote.wait_for(told);
+  CHECK(log.story("new").back() == "unloaded");
+  CHECK(log.forgotten.empty());
 }
 
 TEST_CASE("too many sources at a time are busy, and a shutdown ends those that are under way") {
   Sources sources{.remote = Remote(never_answers())};
-  std::vector<Told> told(Models::max_source_pulls);
+  std::vector<Told> told(SourcePulls::max_pulls);
   for (std::size_t i = 0; i < told.size(); ++i) {
-    sources.models.pull(sources.source("s" + std::to_string(i)), told[i].waiter());
+    sources.models.source_pulls().pull(sources.source("s" + std::to_string(i)), told[i].waiter());
   }
   const Told refused;
-  sources.models.pull(sources.source("more"), refused.waiter());
+  sources.models.source_pulls().pull(sources.source("more"), refused.waiter());
   CHECK(refused.is(ErrorCode::busy));
   bool is_done = false;
   sources.models.unload_all([&] { is_done = true; });
   CHECK_FALSE(is_done);
   REQUIRE(run_until(sources.remote.house.loop, [&] { return is_done; }));
   for (const Told& each : told) CHECK(each.is(ErrorCode::cancelled));
+  const auto& last = std::get<status::Unloaded>(sources.remote.house.log.events.back().status);
+  CHECK(last.reason == UnloadReason::shutdown);
 }
 
 TEST_CASE("a bad blob is a warning of every model that stands for it, by its digest or its manifest") {
