@@ -25,11 +25,11 @@ void Parameters::positionals(const char* name, std::vector<std::string>& values,
 }
 
 void Parameters::flag(const char* name, bool& value, const char* help) {
-  app_.add_flag(name, value, help);
+  app_.add_flag(name, value, help)->disable_flag_override();
 }
 
 void Parameters::hidden_flag(const char* name, bool& value) {
-  app_.add_flag(name, value)->group("");
+  app_.add_flag(name, value)->disable_flag_override()->group("");
 }
 
 void Parameters::text(const char* name, std::optional<std::string>& value, const char* help,
@@ -99,7 +99,8 @@ void bind_globals(CLI::App& app, GlobalOptions& options) {
   runtime_dir->type_name("DIR");
   app.add_option("--config", options.config, "the configuration file")->type_name("FILE");
   app.add_option("--store", options.store, "the store of models")->type_name("DIR");
-  app.add_flag("--json", options.json, "for programs: what the daemon says, as it says it");
+  app.add_flag("--json", options.json, "for programs: what the daemon says, as it says it")
+      ->disable_flag_override();
 }
 
 // Each line behind two spaces.

@@ -53,8 +53,10 @@ class GcVerb final : public Verb {
   int remove(Context& context, const store::BlobStore& store, const store::RemovalPlan& plan) const {
     RemovalOutcome outcome(plan.items.size());
     if (is_dry_run_ || plan.items.empty()) return conclude(context, plan, outcome, done);
-    if (!is_sure_ && !is_confirmed(context)) {
-      context.complain("nothing was removed");
+    if (!is_sure_ && !is_confirmed(context, plan)) {
+      const std::string why = "nothing was removed";
+      if (context.options.json) context.out.write(removal_json(plan, outcome, false, why));
+      context.complain(why);
       return failed;
     }
     int code = done;

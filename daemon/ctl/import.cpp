@@ -47,8 +47,8 @@ class ImportVerb final : public Verb {
       context.complain(found.error().message);
       return failed;
     }
-    if (is_list_) return list(context, *found, done);
-    if (from_ && is_origin(*from_)) {
+    if (is_list_) return list(context, *found, is_of_cache() || found->problems.empty() ? done : failed);
+    if (is_of_cache()) {
       if (words_.empty() && !takes_all_ && found->models.size() != 1) {
         context.complain("name what is wanted, or --all; this is there:");
         return list(context, *found, usage);
@@ -59,7 +59,8 @@ class ImportVerb final : public Verb {
         return failed;
       }
     }
-    if (name_ && found->models.size() != 1) {
+    const std::size_t asked_for = found->models.size() + (is_of_cache() ? 0 : found->problems.size());
+    if (name_ && asked_for != 1) {
       context.complain("--name goes with one model");
       return usage;
     }
@@ -67,9 +68,11 @@ class ImportVerb final : public Verb {
   }
 
  private:
+  bool is_of_cache() const { return from_ && is_origin(*from_); }
+
   // What is wrong with the command line; empty where nothing is.
   std::string check() const {
-    const bool is_cache = from_ && is_origin(*from_);
+    const bool is_cache = is_of_cache();
     if (!from_ && words_.empty()) return "import takes a FILE, or --from and one of hf, ollama, llama.cpp";
     if (from_ && !is_cache && !words_.empty())
       return "--from names a file already; name the others without it";
@@ -81,14 +84,18 @@ class ImportVerb final : public Verb {
   }
 
   Result<ImportCandidates> find(const Context& context) const {
-    if (from_ && is_origin(*from_)) return candidates_of(*from_, context);
+    if (is_of_cache()) return candidates_of(*from_, context);
     ImportCandidates found;
     for (const std::string& file : from_ ? std::vector{*from_} : words_) {
       std::error_code failure;
       const auto path = std::filesystem::absolute(file, failure);
       auto candidate = candidate_of_file(failure ? file : path.lexically_normal().string());
-      if (!candidate) return std::unexpected(candidate.error());
-      found.models.push_back(std::move(*candidate));
+      // The others are imported all the same.
+      if (candidate) {
+        found.models.push_back(std::move(*candidate));
+      } else {
+        found.problems.push_back(candidate.error().message);
+      }
     }
     return found;
   }
@@ -126,7 +133,9 @@ class ImportVerb final : public Verb {
       return failed;
     }
     std::vector<ImportedModel> imported;
-    std::vector<std::string> problems;
+    // What is not whole in a cache was not asked for; a file was.
+    std::vector<std::string> problems = is_of_cache() ? std::vector<std::string>() : found.problems;
+    for (const std::string& problem : problems) context.complain(problem);
     for (const ImportCandidate& candidate : found.models) {
       const auto begun_at = std::chrono::steady_clock::now();
       const auto model = import_one(context, *store, candidate);

@@ -18,7 +18,7 @@ class InspectVerb final : public Verb {
   }
   const char* exit_codes() const override {
     return "0  the file is sound\n"
-           "1  it has defects, or could not be read";
+           "1  it has defects, is not whole, or could not be read";
   }
   void bind(Parameters& parameters) override {
     parameters.required("FILE|URL|MODEL", word_,

@@ -33,6 +33,12 @@ std::optional<std::uint64_t> unless_zero(std::uint64_t number) {
   return number == 0 ? std::nullopt : std::optional(number);
 }
 
+// 32 where the keys do not tell it, which is known once they were read to their end.
+std::optional<std::uint32_t> alignment_of(const gguf::Header& header) {
+  const bool is_known = header.data_offset != 0 || header.find_key("general.alignment") != nullptr;
+  return is_known ? std::optional(header.alignment) : std::nullopt;
+}
+
 void write_keys(JsonWriter& json, const gguf::Header& header) {
   json.key("keys");
   json.begin_object();
@@ -122,7 +128,7 @@ std::string inspect_json(const ModelHeaders& headers) {
   field(json, "valid", headers.is_sound());
   field(json, "path", std::string_view(headers.files.front().path));
   field(json, "version", unless_zero(first.version));
-  field(json, "alignment", first.alignment);
+  field(json, "alignment", alignment_of(first));
   field(json, "architecture", unless_empty(facts.architecture));
   field(json, "name", unless_empty(facts.name));
   field(json, "parameters", facts.parameters);

@@ -121,10 +121,10 @@ void add_defects(Page& page, const ModelHeaders& headers, const InspectFacts& fa
 
 void add_verdict(Page& page, const ModelHeaders& headers, const InspectFacts& facts) {
   page.blank();
-  if (headers.is_sound() && headers.missing.empty()) {
+  if (headers.is_sound()) {
     page.wrapped(0, "valid: no defect was found", Colour::green);
-  } else if (headers.is_sound()) {
-    page.wrapped(0, "valid as far as it is here: files of this model are missing", Colour::yellow);
+  } else if (facts.defects_found == 0 && !headers.missing.empty()) {
+    page.wrapped(0, "not whole: no defect was found, and files of this model are missing", Colour::yellow);
   } else {
     const char* plural = facts.defects_found == 1 ? "" : "s";
     page.wrapped(0, fmt::format("invalid: {} defect{}", facts.defects_found, plural), Colour::red);

@@ -50,7 +50,6 @@ Result<OpenFile> open_model_file(const std::string& path) {
                 fmt::format("{} is {}; name a GGUF file", path, kind_of(status->st_mode)));
   }
   file.size_bytes = static_cast<std::uint64_t>(status->st_size);
-  if (file.size_bytes == 0) return fail(ErrorCode::bad_source, fmt::format("{} is empty", path));
   return file;
 }
 
@@ -146,7 +145,7 @@ Result<void> soundness_of(const ModelHeaders& headers) {
 }  // namespace
 
 bool ModelHeaders::is_sound() const {
-  return set_defects.empty() &&
+  return missing.empty() && set_defects.empty() &&
          std::ranges::all_of(files, [](const FileHeader& file) { return file.report.sound(); });
 }
 

@@ -37,13 +37,14 @@ struct ModelHeaders {
   std::vector<std::string> missing;  // shards that were looked for and are not there
   gguf::Defects set_defects;         // of the shards as a set; looked for where none is missing
 
+  // All files are there, and none of them or their set has a defect.
   bool is_sound() const;
   const gguf::Header& first() const { return files.front().report.header; }
   bool is_split() const { return files.size() + missing.size() > 1; }
 };
 
-// The header of a regular file. `io` or `bad_source` where it is none (never waits for a pipe), is empty,
-// cannot be read, or has no end within max_header_bytes.
+// The header of a regular file. `io` or `bad_source` where it is none (never waits for a pipe) or cannot be
+// read, `invalid_gguf` where the header has no end within max_header_bytes.
 Result<FileHeader> read_file_header(const std::string& path);
 
 // The same of a source's file. Asks the network; errors are fetch::FetchHeader's.

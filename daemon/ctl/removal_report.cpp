@@ -41,6 +41,7 @@ struct RemovalDocument {
   std::vector<std::string> stays;
   std::uint64_t size_bytes = 0;
   std::uint64_t removed_bytes = 0;
+  std::optional<std::string> error;
 
   static void fields(auto& self, auto&& f) {
     f("dry_run", self.dry_run, "nothing was to be removed");
@@ -48,6 +49,7 @@ struct RemovalDocument {
     f("stays", self.stays, "what stays, and why");
     f("size_bytes", self.size_bytes, "of all items");
     f("removed_bytes", self.removed_bytes, "of those that are gone");
+    f("error", self.error, "why not all of it is gone");
   }
 };
 
@@ -79,12 +81,15 @@ std::string removal_text(const store::RemovalPlan& plan, const Terminal& termina
   return text;
 }
 
-std::string removal_json(const store::RemovalPlan& plan, const RemovalOutcome& outcome, bool is_dry_run) {
+std::string removal_json(const store::RemovalPlan& plan, const RemovalOutcome& outcome, bool is_dry_run,
+                         const std::string& error) {
   RemovalDocument document{.dry_run = is_dry_run,
                            .items = {},
                            .stays = plan.stays,
                            .size_bytes = plan.size_bytes(),
-                           .removed_bytes = removed_bytes(plan, outcome)};
+                           .removed_bytes = removed_bytes(plan, outcome),
+                           .error = {}};
+  if (!error.empty()) document.error = error;
   for (std::size_t i = 0; i < plan.items.size(); ++i) {
     const store::Removal& item = plan.items[i];
     ItemDocument out{.kind = item.kind,
@@ -109,8 +114,9 @@ std::string outcome_text(const store::RemovalPlan& plan, const RemovalOutcome& o
                      human_bytes(removed_bytes(plan, outcome)));
 }
 
-bool is_confirmed(Context& context) {
+bool is_confirmed(Context& context, const store::RemovalPlan& plan) {
   if (isatty(STDIN_FILENO) == 0 || isatty(context.out.descriptor()) == 0) return true;
+  if (context.options.json) context.err.write(removal_text(plan, context.terminal));
   context.err.write("Remove all this? [y/N] ");
   std::string answer;
   char byte = 0;

@@ -25,31 +25,34 @@ class RmVerb final : public Verb {
 
   int run(Context& context) override {
     const auto store = open_store(context, read_configured(context));
-    if (!store) return complain(context, store.error());
+    if (!store) return complain(context, store.error().message);
     const auto plan = store::plan_model_removal(*store, model_);
-    if (!plan) return complain(context, plan.error());
+    if (!plan) return complain(context, plan.error().message);
     if (!context.options.json) context.out.write(removal_text(*plan, context.terminal));
     RemovalOutcome outcome(plan->items.size());
     if (is_dry_run_) return conclude(context, *plan, outcome);
-    if (!is_sure_ && !is_confirmed(context)) {
-      context.complain("nothing was removed");
-      return failed;
-    }
+    if (!is_sure_ && !is_confirmed(context, *plan))
+      return refuse(context, *plan, outcome, "nothing was removed");
     std::size_t gone = 0;
     const auto removed = store::remove_model(*store, model_, *plan,
                                              [&](const store::Removal&) { outcome.removed[gone++] = true; });
     if (!removed) {
-      context.complain(gone == 0 ? removed.error().message + "; nothing was removed"
-                                 : removed.error().message);
-      return failed;
+      const std::string& why = removed.error().message;
+      return refuse(context, *plan, outcome, gone == 0 ? why + "; nothing was removed" : why);
     }
     return conclude(context, *plan, outcome);
   }
 
  private:
-  static int complain(Context& context, const Error& error) {
-    context.complain(error.message);
+  static int complain(Context& context, const std::string& why) {
+    context.complain(why);
     return failed;
+  }
+
+  static int refuse(Context& context, const store::RemovalPlan& plan, const RemovalOutcome& outcome,
+                    const std::string& why) {
+    if (context.options.json) context.out.write(removal_json(plan, outcome, false, why));
+    return complain(context, why);
   }
 
   int conclude(Context& context, const store::RemovalPlan& plan, const RemovalOutcome& outcome) const {

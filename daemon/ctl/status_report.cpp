@@ -76,7 +76,9 @@ void add_notes(std::string& out, const answer::ModelStatus& model, bool in_detai
   }
   const answer::EngineStatus& engine = model.engine;
   if (engine.restarts > 0) {
-    add_note(out, name, fmt::format("{} restarts, {} left", engine.restarts, engine.restarts_left),
+    add_note(out, name,
+             fmt::format("{} restart{}, {} left", engine.restarts, engine.restarts == 1 ? "" : "s",
+                         engine.restarts_left),
              Colour::plain, terminal);
   }
   if (engine.last_exit && (in_detail || model.state != ModelState::ready)) {
@@ -84,7 +86,10 @@ void add_notes(std::string& out, const answer::ModelStatus& model, bool in_detai
   }
   if (!in_detail) return;
   if (model.sha256) add_note(out, name, "SHA-256 " + *model.sha256, Colour::plain, terminal);
-  add_note(out, name, fmt::format("loaded {} times", model.load_count), Colour::plain, terminal);
+  add_note(
+      out, name,
+      model.load_count == 1 ? std::string("loaded once") : fmt::format("loaded {} times", model.load_count),
+      Colour::plain, terminal);
   std::string_view tail = engine.stderr_tail ? std::string_view(*engine.stderr_tail) : std::string_view();
   while (!tail.empty()) {
     const std::size_t end = tail.find('\n');

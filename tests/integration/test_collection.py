@@ -226,6 +226,16 @@ class Terminal(CollectionTest):
         self.assertEqual(code, DONE, shown)
         self.assertEqual(self.names(), [])
 
+    def test_with_json_it_is_said_what_goes_before_the_question(self):
+        self.done("import", self.model().path)
+        code, shown = self.on_a_terminal(b"n\n", "rm", "model", "--json")
+        self.assertEqual(code, FAILED)
+        plan, _, rest = shown.partition("Remove all this?")
+        self.assertIn("model.json", plan)
+        self.assertIn(" in all", plan)
+        self.assertIn('"error":"nothing was removed"', rest)
+        self.assertEqual(self.names(), ["model"])
+
     def test_yes_is_not_asked(self):
         self.done("import", self.model().path)
         code, shown = self.on_a_terminal(b"", "rm", "model", "--yes")

@@ -17,6 +17,9 @@ TEST_CASE("ctl: mistakes on the command line are 2 and touch no daemon") {
                                                        {"pull"},
                                                        {"pull", "m", "--name", "n"},
                                                        {"pull", "--source", "/x"},
+                                                       {"plan", "m", "--kv-unified=false"},
+                                                       {"ls", "--json=false"},
+                                                       {"load", "m", "--no-wait=0"},
                                                        {"completion"},
                                                        {"completion", "cmd"}};
   for (const auto& arguments : mistakes) {

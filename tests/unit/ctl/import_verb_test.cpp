@@ -173,6 +173,22 @@ TEST_CASE("import: one model that fails does not keep the others from coming") {
   CHECK(contains(outcome.out, "\"problems\":[\""));
 }
 
+TEST_CASE("import: a file that is not there does not keep the others from coming") {
+  const StoreScene scene;
+  scene.put("good.gguf", weights);
+  const Outcome outcome =
+      scene.run({"import", scene / "none.gguf", scene / "good.gguf", scene / "no-either.gguf", "--json"});
+  CHECK(outcome.code == failed);
+  CHECK(contains(outcome.out, "{\"imported\":[{\"name\":\"good\",\"sha256\":\"" + hex_of(weights) + "\""));
+  CHECK(contains(outcome.out, "\"problems\":[\"opening " + (scene / "none.gguf")));
+  CHECK(contains(outcome.err, "none.gguf"));
+  CHECK(contains(outcome.err, "no-either.gguf"));
+  CHECK(exists(scene.store().manifest_path("good")));
+  CHECK(scene.run({"import", scene / "none.gguf", "--name", "n"}).code == failed);
+  CHECK(scene.run({"import", scene / "none.gguf", scene / "good.gguf", "--name", "n"}).code == usage);
+  CHECK(scene.run({"import", scene / "none.gguf", scene / "good.gguf", "--list"}).code == failed);
+}
+
 TEST_CASE("import: Ollama's and llama.cpp's stores are found by their variables and in the home") {
   const StoreScene scene;
   const std::string manifest =

@@ -24,7 +24,6 @@ TEST_CASE("inspect verb: a sound file is 0, a defective one 1 with the full repo
 
 TEST_CASE("inspect verb: what can't be read is an error and never a wait") {
   const StoreScene scene;
-  scene.put("empty.gguf", "");
   REQUIRE(mkfifo((scene / "pipe").c_str(), 0600) == 0);
   const auto error_of = [&](const std::string& name) {
     const Outcome outcome = scene.run({"inspect", scene / name});
@@ -32,11 +31,24 @@ TEST_CASE("inspect verb: what can't be read is an error and never a wait") {
     CHECK(outcome.out.empty());
     return outcome.err;
   };
-  CHECK(contains(error_of("empty.gguf"), "is empty"));
   CHECK(contains(error_of("pipe"), "is a pipe"));
   CHECK(contains(error_of("."), "is a folder"));
   CHECK(contains(error_of("none.gguf"), "No such file"));
   CHECK(contains(scene.run({"inspect", "/dev/null"}).err, "is a device"));
+}
+
+TEST_CASE("inspect verb: of a file that ends at once, what was not read is not claimed") {
+  const StoreScene scene;
+  for (const std::string bytes : {"", "GGUF"}) {
+    scene.put("short.gguf", bytes);
+    const Outcome outcome = scene.run({"inspect", scene / "short.gguf", "--json"});
+    CHECK(outcome.code == failed);
+    CHECK(outcome.out.starts_with("{\"valid\":false,"));
+    CHECK(contains(outcome.out, "\"version\":null,\"alignment\":null,"));
+    CHECK(contains(outcome.out, fmt::format("\"file_bytes\":{},", bytes.size())));
+    CHECK_FALSE(contains(outcome.out, "\"defects\":[]"));
+    CHECK(scene.run({"plan", scene / "short.gguf"}).code == failed);
+  }
 }
 
 TEST_CASE("inspect verb: a link is followed") {
@@ -112,8 +124,9 @@ TEST_CASE("inspect verb: shards beside the first are read, missing ones told") {
   CHECK(contains(scene.run({"inspect", first, "--tensors"}).out, "b.weight"));
   CHECK(scene.run({"plan", first}).code != usage);
   std::filesystem::remove(scene / "m-00002-of-00002.gguf");
+  CHECK(contains(scene.run({"inspect", first, "--json"}).out, "{\"valid\":false,"));
   const Outcome outcome = scene.run({"inspect", first});
-  CHECK(outcome.code == done);
+  CHECK(outcome.code == failed);
   CHECK(contains(outcome.out, "m-00002-of-00002.gguf: missing"));
   CHECK(contains(scene.run({"plan", first}).err, "missing"));
   std::filesystem::rename(first, scene / "alone.gguf");

@@ -56,6 +56,11 @@ TEST_CASE("rm: a model that is in use stays whole, and that is a failure") {
   const Outcome outcome = scene.run({"rm", "m"});
   CHECK(outcome.code == failed);
   CHECK(contains(outcome.err, "is in use; nothing was removed"));
+  const Outcome json = scene.run({"rm", "m", "--json"});
+  CHECK(json.code == failed);
+  CHECK(contains(json.out, "\"removed\":false"));
+  CHECK(contains(json.out, "\"removed_bytes\":0,\"error\":\""));
+  CHECK(contains(json.out, "is in use; nothing was removed\"}\n"));
   CHECK(exists(scene.store().manifest_path("m")));
   CHECK(exists(scene.store().blob_path(weights)));
 }

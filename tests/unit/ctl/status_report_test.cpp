@@ -78,6 +78,11 @@ TEST_CASE("status: what is wrong stands below, in words, without its escapes") {
   CHECK_FALSE(contains(text, "two"));
   const std::string detail = report(status_of({model}), 0, true);
   CHECK(contains(detail, "  m: | one\n  m: | two\n"));
+  CHECK(contains(detail, "  m: loaded 0 times\n"));
+  model.load_count = 1;
+  model.engine.restarts = 1;
+  CHECK(contains(report(status_of({model}), 0, true), "  m: 1 restart, 1 left\n"));
+  CHECK(contains(report(status_of({model}), 0, true), "  m: loaded once\n"));
 }
 
 TEST_CASE("status: a daemon without models says so") {
