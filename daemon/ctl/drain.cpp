@@ -31,6 +31,7 @@ class DrainVerb final : public Verb {
   // The daemon may be gone before its answer is out: its word that it stops, or the answer, and then the end
   // of the connection is what success looks like.
   int drain(Context& context, Session& session, Progress& progress) const {
+    if (const auto caught_up = session.catch_up(progress); !caught_up) return caught_up.error();
     const auto id = session.send(request::Drain{});
     if (!id) return id.error();
     const Deadline answer_deadline = session.answer_deadline();

@@ -20,6 +20,20 @@ bool is_wanted(ggufd::Verb verb, ModelState state) {
   }
 }
 
+// What is under way, where it is not waited for.
+const char* under_way(ggufd::Verb verb) {
+  switch (verb) {
+    case ggufd::Verb::load:
+      return "loading";
+    case ggufd::Verb::unload:
+      return "unloading";
+    case ggufd::Verb::cancel:
+      return "cancelling";
+    default:
+      return "reloading";
+  }
+}
+
 // Message: the request, one of request::OfModel.
 template <class Message, ggufd::Verb verb>
 class ModelVerb final : public Verb {
@@ -45,17 +59,29 @@ class ModelVerb final : public Verb {
     const bool is_shown = !no_wait_ && !context.options.json;
     // A reload without a model is about all of them.
     auto subject = model_;
-    if (!subject && !context.options.json && verb != ggufd::Verb::reload) subject = session->default_model();
+    // Where it is not told, the request says why.
+    if (!subject && !context.options.json && verb != ggufd::Verb::reload)
+      subject = session->default_model().value_or(std::nullopt);
+    const auto before = no_wait_ && !context.options.json ? state_of(*session, subject) : std::nullopt;
     if (!is_shown) context.terminal.is_live = false;
     Progress progress(context, {.model = subject, .plain_lines = is_shown, .holds_signals = true});
     const auto answer = session->perform(Message{.model = model_, .wait = !no_wait_}, progress,
                                          no_wait_ ? session->answer_deadline() : no_deadline,
                                          no_wait_ ? std::string() : when_left(context, subject));
     if (!answer) return answer.error();
-    return conclude(context, *answer, subject);
+    return conclude(context, *answer, subject, before);
   }
 
  private:
+  // What the model is now; nothing where that is not told, and the request says why.
+  static std::optional<ModelState> state_of(Session& session, const std::optional<std::string>& model) {
+    if (!model) return std::nullopt;
+    const auto status =
+        session.client().ask<answer::Status>(request::Status{.model = model}, session.answer_deadline());
+    if (!status || status->models.empty()) return std::nullopt;
+    return status->models.front().state;
+  }
+
   static std::string when_left(const Context& context, const std::optional<std::string>& subject) {
     const std::string of_what =
         subject ? fmt::format("{} of {}", name_of(verb), *subject) : fmt::format("{}", name_of(verb));
@@ -64,14 +90,17 @@ class ModelVerb final : public Verb {
     return text + "; to end it: " + own_command(context.options, "cancel", subject.value_or(""));
   }
 
-  int conclude(Context& context, const AnswerFrame& answer, const std::optional<std::string>& subject) const {
+  int conclude(Context& context, const AnswerFrame& answer, const std::optional<std::string>& subject,
+               std::optional<ModelState> before) const {
     const auto state = decode_answer<answer::State>(answer);
     const int code = no_wait_ || !state || is_wanted(verb, state->state) ? done : failed;
     if (context.options.json) {
       context.out.write(answer.json + "\n");
     } else {
-      context.out.write(fmt::format("{}: {}\n", printable(subject.value_or(name())),
-                                    state ? name_of(state->state) : std::string_view("done")));
+      std::string_view said = state ? name_of(state->state) : std::string_view("done");
+      // The answer tells where it leads to: there it may be already.
+      if (state && no_wait_ && before != state->state) said = under_way(verb);
+      context.out.write(fmt::format("{}: {}\n", printable(subject.value_or(name())), said));
     }
     return code;
   }

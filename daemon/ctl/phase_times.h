@@ -33,6 +33,8 @@ class PhaseTimes {
  public:
   // What has ended with this event, where phases of it were seen.
   std::optional<PhaseSummary> apply(const StatusEvent& event);
+  // Every model that has a status was applied: of the others nothing was missed.
+  void all_is_known() { is_whole_ = true; }
   // What comes next is another daemon's, or has a gap before it.
   void forget();
 
@@ -52,7 +54,7 @@ class PhaseTimes {
   static std::optional<PhaseSummary> end(Run& run, const StatusEvent& event, std::string outcome);
 
   std::vector<Run> runs_;
-  bool is_whole_ = false;  // the daemon's start was seen: of no model anything was missed
+  bool is_whole_ = false;  // of a model that was not heard of yet, nothing was missed
 };
 
 }  // namespace ggufd::ctl

@@ -30,8 +30,23 @@ bool Progress::concerns(const StatusEvent& event) const {
   return !choice_.model || !event.model || *event.model == *choice_.model;
 }
 
+// What was made for this connection only has no number, and is news.
+bool Progress::is_old(const StatusEvent& event) const {
+  return news_begins_after_ && event.seq != 0 && event.seq <= *news_begins_after_;
+}
+
 void Progress::show(const StatusEvent& event) {
   if (!concerns(event)) return;
+  if (is_old(event)) {
+    phase_times_.apply(event);
+    // The daemon's own word is about nothing that was asked for.
+    if (event.model) scene_.apply(event);
+    has_changed_ = true;
+    if (!is_live() && is_under_way(kind_of(event.status)) && log_filter_.admits(event))
+      context_.out.write(plain_line(describe(event)) + "\n");
+    return;
+  }
+  if (news_begins_after_ && !std::exchange(has_news_, true)) phase_times_.all_is_known();
   const auto summary = phase_times_.apply(event);
   if (is_live()) {
     show_live(event);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -33,6 +34,12 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  // Something is shown of events, on a terminal or as lines.
+  bool is_shown() const { return is_live_ || choice_.plain_lines; }
+  // Events up to `seq` tell how things were before: they are part of a picture and of the times that phases
+  // take, and no lines, but for what is under way still. Without this call everything is news.
+  void news_begins_after(std::uint64_t seq) { news_begins_after_ = seq; }
+
   void show(const StatusEvent& event);
   // Draws what show() has changed. To be called before waiting.
   void flush();
@@ -57,6 +64,7 @@ class Progress {
 
  private:
   bool concerns(const StatusEvent& event) const;
+  bool is_old(const StatusEvent& event) const;
   void show_live(const StatusEvent& event);
   void show_times(const PhaseSummary& summary);
   void give_cursor_back();
@@ -68,7 +76,9 @@ class Progress {
   Scene scene_;
   LogFilter log_filter_;
   PhaseTimes phase_times_;
-  std::string above_;  // lines that stay, not yet written
+  std::optional<std::uint64_t> news_begins_after_;
+  bool has_news_ = false;  // something after that was shown
+  std::string above_;      // lines that stay, not yet written
   bool has_changed_ = false;
   bool is_cursor_hidden_ = false;
   std::size_t standing_lines_ = 0;

@@ -53,11 +53,9 @@ class PullVerb final : public Verb {
   }
 
  private:
-  // What no configured model stands for can't be named to `cancel`.
-  std::string when_left(const Context& context, const std::string& subject) const {
-    const std::string text = fmt::format("the daemon goes on with the pull of {}; ", subject);
-    return model_ ? text + "to end it: " + own_command(context.options, "cancel", subject)
-                  : text + "it ends with the daemon, and what has arrived is kept";
+  static std::string when_left(const Context& context, const std::string& subject) {
+    return fmt::format("the daemon goes on with the pull of {}; to end it: {}", subject,
+                       own_command(context.options, "cancel", subject));
   }
 
   std::optional<std::string> model_;

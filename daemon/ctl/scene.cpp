@@ -9,10 +9,6 @@
 namespace ggufd::ctl {
 namespace {
 
-bool is_under_way(StatusKind kind) {
-  return kind == StatusKind::loading_model || kind == StatusKind::restarting || kind == StatusKind::unloading;
-}
-
 // Frames that tell something else than what a model or the daemon is doing.
 bool is_aside(StatusKind kind) {
   return kind == StatusKind::capabilities || kind == StatusKind::warning || kind == StatusKind::lagged;
@@ -34,6 +30,10 @@ std::string label_of(const StatusEvent& event) {
 }
 
 }  // namespace
+
+bool is_under_way(StatusKind kind) {
+  return kind == StatusKind::loading_model || kind == StatusKind::restarting || kind == StatusKind::unloading;
+}
 
 void Scene::apply(const StatusEvent& event) {
   const StatusKind kind = kind_of(event.status);

@@ -13,6 +13,9 @@
 
 namespace ggufd::ctl {
 
+// A status that another one follows by itself.
+bool is_under_way(StatusKind kind);
+
 class Scene {
  public:
   void apply(const StatusEvent& event);

@@ -17,6 +17,7 @@ using Kind = ClientError::Kind;
 
 // Nothing else is heard meanwhile: no signal, no end of the output.
 constexpr std::chrono::milliseconds longest_connect{500};
+constexpr std::chrono::milliseconds longest_catching_up{1000};
 
 // Looked for at the default place, while the package's service has another one.
 bool is_service_elsewhere(const Context& context, const std::string& socket) {
@@ -76,6 +77,7 @@ std::expected<std::string, int> Session::send(const RequestBody& request) {
 
 std::expected<AnswerFrame, int> Session::perform(const RequestBody& request, Progress& progress,
                                                  Deadline deadline, std::string_view when_left) {
+  if (const auto caught_up = catch_up(progress); !caught_up) return std::unexpected(caught_up.error());
   const auto id = send(request);
   if (!id) return std::unexpected(id.error());
   std::optional<AnswerFrame> answer;
@@ -96,9 +98,26 @@ std::expected<AnswerFrame, int> Session::perform(const RequestBody& request, Pro
   return std::move(*answer);
 }
 
-std::optional<std::string> Session::default_model() {
-  const auto status = client_.ask<answer::Status>(request::Status{}, answer_deadline());
-  return status ? default_model_of(*status) : std::nullopt;
+ClientResult<std::optional<std::string>> Session::default_model() {
+  const auto status = client_.ask<answer::Status>(
+      request::Status{}, answer_deadline(), [this](const StatusEvent& event) { passed_.push_back(event); });
+  if (!status) return std::unexpected(status.error());
+  return default_model_of(*status);
+}
+
+// A `subscribe` without a wish changes nothing, and its answer tells the last event's seq. Whatever keeps
+// that from coming, the request itself tells.
+std::expected<void, int> Session::catch_up(Progress& progress) {
+  if (!progress.is_shown()) return {};
+  const auto remember = [this](const StatusEvent& event) { passed_.push_back(event); };
+  const auto patience = std::min(context_->answer_timeout, longest_catching_up);
+  const auto subscribed =
+      client_.ask<answer::Subscribe>(request::Subscribe{}, deadline_in(patience), remember);
+  if (subscribed) progress.news_begins_after(subscribed->seq);
+  for (const StatusEvent& event : std::exchange(passed_, {})) progress.show(event);
+  const bool is_strange = !subscribed && subscribed.error().kind == Kind::garbage;
+  if (is_strange) return std::unexpected(report(subscribed.error()));
+  return {};
 }
 
 // Whatever wakes: a signal, or an output that has no reader any more. The exit code, if it is to end.

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "ctl/context.h"
 #include "ctl/progress.h"
@@ -36,12 +37,16 @@ class Session {
     return std::move(*answer);
   }
 
+  // Before a request whose events are to be shown: from now on `progress` knows what is old, which is what
+  // things were like and no news. Nothing is asked where nothing would be shown.
+  std::expected<void, int> catch_up(Progress& progress);
+
   // Sends without waiting; the id of the answer to come. "" where the daemon has closed already: what it said
   // before, perhaps why, is still to be read.
   std::expected<std::string, int> send(const RequestBody& request);
 
   // Asks what takes its time: events are shown until the answer comes. Otherwise as ask(). Where a signal
-  // ends it, `when_left` is said: that the daemon goes on, and how to end that.
+  // ends it, `when_left` is said: that the daemon goes on, and how to end that. Begins with catch_up().
   std::expected<AnswerFrame, int> perform(const RequestBody& request, Progress& progress, Deadline deadline,
                                           std::string_view when_left = {});
 
@@ -59,8 +64,8 @@ class Session {
   // Waits that long; an exit code where a signal or the output's end came before.
   std::optional<int> pause(Progress& progress, std::chrono::milliseconds duration);
 
-  // The default model's name; none where there is none, or the daemon won't say.
-  std::optional<std::string> default_model();
+  // The default model's name; none where there is none.
+  ClientResult<std::optional<std::string>> default_model();
 
   // Says what is wrong; gives the exit code.
   int report(const ClientError& error);
@@ -76,6 +81,7 @@ class Session {
   Context* context_;
   std::string socket_;
   Client client_;
+  std::vector<StatusEvent> passed_;  // events that came while an answer was waited for, until catch_up()
 };
 
 }  // namespace ggufd::ctl

@@ -30,7 +30,9 @@ class VerifyVerb final : public Verb {
   int run(Context& context) override {
     auto session = Session::open(context);
     if (!session) return session.error();
-    const auto model = model_ ? model_ : session->default_model();
+    const auto named = model_ ? ClientResult<std::optional<std::string>>(model_) : session->default_model();
+    if (!named) return session->report(named.error());
+    const auto& model = *named;
     if (!model) {
       context.complain("the daemon has named no default model; name the one to verify");
       return failed;

@@ -80,6 +80,20 @@ class Interrupted(CtlTest):
             client.until_status("ready")
         self.stop(daemon)
 
+    def test_the_pull_of_a_source_shows_its_progress_and_is_cancelled_by_its_name(self):
+        daemon, origin = self.stalled_daemon()
+        self.model("other.gguf", seed=2)
+        source = origin.url("other.gguf")
+        origin.fault("/other.gguf", stall_at=1 << 20)
+        pull = self.on_terminal("pull", "--source", source, "--name", "copy", columns=200)
+        pull.read_until("copy  download")
+        code, _, errors = ggufd.run_program(
+            "ggufctl", "--socket", daemon.admin_socket, "cancel", "copy", folder=self.folder)
+        self.assertEqual(code, DONE, errors)
+        self.assertEqual(pull.wait(), FAILED)
+        self.assertIn("the pull of copy was cancelled", pull.screen().text())
+        self.stop(daemon)
+
     def test_without_a_terminal_it_is_said_as_well(self):
         daemon, _ = self.stalled_daemon()
         pull = self.piped("--socket", daemon.admin_socket, "pull", "tiny")

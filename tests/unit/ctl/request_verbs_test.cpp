@@ -57,8 +57,56 @@ TEST_CASE("load verb: shows the model's progress and its outcome") {
   CHECK(outcome.out ==
         "m: download 50%, 500/1000 B, 2.0 KiB/s, 0:07 left, from https://example.org/m.gguf\n"
         "m: ready: loaded in 1.5 s\n"
-        "m ready in 1.5 s: download over 200 ms\n"
+        "m ready in 1.5 s: download 200 ms\n"
         "m: ready\n");
+}
+
+namespace {
+
+// Says how things are before it is asked, and then does what is asked.
+FakeDaemon::Script going_on_from(std::vector<StatusEvent> snapshot, AnswerBody body,
+                                 std::vector<StatusEvent> news) {
+  return [=](Peer& peer) {
+    auto status = one_model;
+    for (const StatusEvent& e : snapshot) {
+      peer.send(e);
+      status.seq = e.seq;
+    }
+    answering(status, [&](Peer& same, const Request& request) {
+      for (const StatusEvent& e : news) same.send(e);
+      same.answer(request.id, body);
+      same.wait_for_end();
+    })(peer);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("requests: how things were before is no news") {
+  const FakeDaemon failed_before(going_on_from({event(7, failure("of the last try"))},
+                                               answer::State{.state = ModelState::ready},
+                                               {event(8, download(500)), event(9, ready())}));
+  CHECK(run_ctl(failed_before, {"load", "m"}).out ==
+        "m: download 50%, 500/1000 B, 2.0 KiB/s, 0:07 left, from https://example.org/m.gguf\n"
+        "m: ready: loaded in 1.5 s\n"
+        "m ready in 1.5 s: download 100 ms\n"
+        "m: ready\n");
+  const FakeDaemon ready_before(
+      going_on_from({event(3, status::Capabilities{}), event(4, ready())},
+                    answer::State{.state = ModelState::uninitialized},
+                    {event(5, status::Unloading{.reason = UnloadReason::request})}));
+  CHECK(run_ctl(ready_before, {"unload", "m"}).out == "m: unloading: request\nm: uninitialized\n");
+  const FakeDaemon started(going_on_from({event(1, status::Starting{"1", 1}, {})},
+                                         answer::State{.state = ModelState::uninitialized}, {}));
+  CHECK(run_ctl(started, {"cancel", "m"}).out == "m: uninitialized\n");
+}
+
+TEST_CASE("requests: a load that had begun before took longer than was seen") {
+  const FakeDaemon daemon(going_on_from({event(7, download(100))}, answer::State{.state = ModelState::ready},
+                                        {event(8, download(500)), event(9, ready())}));
+  const Outcome outcome = run_ctl(daemon, {"load", "m"});
+  CHECK(outcome.out.starts_with("m: download 10%"));
+  CHECK(contains(outcome.out, "m ready in 1.5 s: download over 200 ms\n"));
 }
 
 TEST_CASE("load verb: --json prints the answer and nothing else") {
@@ -73,6 +121,36 @@ TEST_CASE("load verb: --no-wait is content with where it leads, waiting is not")
   CHECK(at_once.code == done);
   CHECK(at_once.out == "m: loading\n");
   CHECK(run_ctl(daemon, {"load", "m"}).code == failed);
+}
+
+TEST_CASE("requests: --no-wait says what is under way, not where it leads to") {
+  const auto said = [](ModelState before, ModelState leads_to, const char* verb) {
+    const FakeDaemon daemon(
+        answering(status_of({model_status("m", before)}), [leads_to](Peer& peer, const Request& request) {
+          peer.answer(request.id, answer::State{.state = leads_to});
+          peer.wait_for_end();
+        }));
+    const Outcome outcome = run_ctl(daemon, {verb, "m", "--no-wait"});
+    CHECK(outcome.code == done);
+    return outcome.out;
+  };
+  CHECK(said(ModelState::uninitialized, ModelState::ready, "load") == "m: loading\n");
+  CHECK(said(ModelState::ready, ModelState::ready, "load") == "m: ready\n");
+  CHECK(said(ModelState::ready, ModelState::uninitialized, "unload") == "m: unloading\n");
+  CHECK(said(ModelState::uninitialized, ModelState::uninitialized, "unload") == "m: uninitialized\n");
+  CHECK(said(ModelState::loading, ModelState::uninitialized, "cancel") == "m: cancelling\n");
+  CHECK(said(ModelState::uninitialized, ModelState::ready, "reload") == "m: reloading\n");
+}
+
+TEST_CASE("verify verb: why the default model is not told") {
+  const FakeDaemon daemon([](Peer& peer) {
+    const auto request = peer.read_request();
+    if (request) peer.refuse(request->id, ErrorCode::bad_field, "the answer is too long");
+    peer.wait_for_end();
+  });
+  const Outcome outcome = run_ctl(daemon, {"verify"});
+  CHECK(outcome.code == failed);
+  CHECK(outcome.err == "ggufctl: the answer is too long\n");
 }
 
 TEST_CASE("requests: a verb that the daemon does not know is refused in its own words") {
@@ -136,13 +214,12 @@ TEST_CASE("verify verb: --no-wait tells a refusal") {
 }
 
 TEST_CASE("drain verb: waits until the daemon is gone") {
-  const FakeDaemon daemon([](Peer& peer) {
-    const auto request = peer.read_request();
-    if (!request || verb_of(*request) != Verb::drain) return;
-    peer.answer(request->id, answer::Done{});
+  const FakeDaemon daemon(answering(one_model, [](Peer& peer, const Request& request) {
+    if (verb_of(request) != Verb::drain) return;
+    peer.answer(request.id, answer::Done{});
     peer.send(event(1, status::Draining{}, {}));
     peer.send(event(2, status::Unloaded{.reason = UnloadReason::shutdown}));
-  });
+  }));
   const Outcome outcome = run_ctl(daemon, {"drain"});
   CHECK(outcome.code == done);
   CHECK(outcome.out == "ggufd: draining\nm: unloaded: shutdown\nggufd: stopped\n");
@@ -158,7 +235,7 @@ TEST_CASE("drain verb: --no-wait ends with the daemon's word") {
 }
 
 TEST_CASE("drain verb: an end without a word is no success") {
-  const FakeDaemon daemon([](Peer& peer) { peer.read_request(); });
+  const FakeDaemon daemon(answering(one_model, [](Peer&, const Request&) {}));
   CHECK(run_ctl(daemon, {"drain"}).code == failed);
 }
 

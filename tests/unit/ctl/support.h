@@ -113,13 +113,15 @@ inline answer::Status status_of(std::vector<answer::ModelStatus> models, std::ui
   return status;
 }
 
-// Answers `status`, then hands over to `rest` with the next request.
+// Answers `status`, and `subscribe` with its `seq`, then hands over to `rest` with the next request.
 inline FakeDaemon::Script answering(const answer::Status& status,
                                     const std::function<void(Peer&, const Request&)>& rest) {
   return [status, rest](Peer& peer) {
     while (const auto request = peer.read_request()) {
       if (verb_of(*request) == ggufd::Verb::status) {
         peer.answer(request->id, status);
+      } else if (verb_of(*request) == ggufd::Verb::subscribe) {
+        peer.answer(request->id, answer::Subscribe{.seq = status.seq});
       } else {
         return rest(peer, *request);
       }
