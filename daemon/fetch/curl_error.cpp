@@ -14,7 +14,7 @@ Meaning meaning_of(CURLcode code) {
   switch (code) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
-      return {ErrorCode::bad_source, "plain http is for loopback only, unless fetch.allow_plain_http is set"};
+      return {ErrorCode::bad_source, "it leads to what is no https or http address; check the source"};
     case CURLE_TOO_MANY_REDIRECTS:
       return {ErrorCode::http_status, "the server sends us in circles; check the source"};
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -36,7 +36,7 @@ Meaning meaning_of(CURLcode code) {
     case CURLE_COULDNT_CONNECT:
       return {ErrorCode::network, "check that the server runs and can be reached"};
     default:
-      return {ErrorCode::network, "what has arrived is kept; try again"};
+      return {ErrorCode::network, "try again"};
   }
 }
 

@@ -59,6 +59,9 @@ struct ResponseHead {
   std::string effective_url;
   // Names in lower case; the last one of a name. Control characters in values are blanks.
   std::map<std::string, std::string, std::less<>> headers;
+  // The protocol says where the body ends (its length, chunks, HTTP/2), so one that ends well is complete.
+  // Otherwise only the connection's end does, and that may be anything.
+  bool is_end_told = false;
 
   std::optional<std::string_view> header(std::string_view lower_case_name) const;
   std::optional<std::uint64_t> content_length() const;

@@ -196,6 +196,7 @@ std::optional<Error> Download::on_segment_head(Segment& segment, const HeadJudge
   if (judgement.kind == HeadJudgement::Kind::whole) {
     request_.has_ranges = request_.has_ranges && head.header("accept-ranges").value_or("") == "bytes";
     assigned_.add({0, Segment::open_end});
+    is_whole_ = true;
   } else {
     // A shorter part than was asked for leaves the rest to another request.
     assigned_.remove({segment.range().end, segment.asked_range().end});
@@ -241,11 +242,19 @@ void Download::on_segment_end(Segment& segment, HeadJudgement judgement) {
 
 void Download::failed(const std::string& url, Failure failure) {
   if (ask_origin_again(url, failure)) return fill_soon();
-  if (!failure.is_passing) return finish(std::unexpected(DownloadFailure{.failure = std::move(failure)}));
+  if (!failure.is_passing) {
+    const bool are_bytes_wrong = is_whole_ && failure.error.code == ErrorCode::size_mismatch;
+    return finish(
+        std::unexpected(DownloadFailure{.failure = std::move(failure), .are_bytes_wrong = are_bytes_wrong}));
+  }
   // Connections that fail together are one failure.
   if (retry_timer_.is_running()) return;
   const auto wait_ms = retries_.failed(failure.wait_ms);
-  if (!wait_ms) return finish(std::unexpected(DownloadFailure{.failure = std::move(failure)}));
+  if (!wait_ms) {
+    const bool is_kept = request_.has_ranges && total_bytes_ && target_.accepted().size() > 0;
+    if (is_kept) failure.error.message += "; what has arrived is kept";
+    return finish(std::unexpected(DownloadFailure{.failure = std::move(failure)}));
+  }
   callbacks_.on_note(fmt::format("{}; trying again in {} ms ({} of {})", failure.error.message, *wait_ms,
                                  retries_.failures(), request_.settings.retries));
   widening_.narrow(static_cast<std::uint32_t>(std::max<std::size_t>(segments_.size(), 1)));
@@ -314,7 +323,8 @@ void Download::tick() {
     return finish(std::unexpected(DownloadFailure{
         .failure = {.error = {ErrorCode::size_mismatch,
                               fmt::format("{} does not end: its header tells of {} bytes, and {} have come",
-                                          display_url(request_.remote.url), *header_bytes_, bytes)}}}));
+                                          display_url(request_.remote.url), *header_bytes_, bytes)}},
+        .are_bytes_wrong = true}));
   }
   fill();
 }

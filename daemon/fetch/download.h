@@ -54,7 +54,8 @@ struct DownloadFailure {
   // to be trusted. Begin anew, with `has_ranges`.
   bool must_restart = false;
   bool has_ranges = true;
-  bool is_refused = false;  // by inspect: no other mirror can help
+  bool is_refused = false;       // by inspect
+  bool are_bytes_wrong = false;  // what has come is not what was asked for, and of no use to another mirror
 };
 
 struct DownloadCallbacks {
@@ -113,6 +114,7 @@ class Download final : public loop::Operation, private SegmentOwner {
 
   Identity identity_;
   bool is_bound_ = false;
+  bool is_whole_ = false;  // an answer with the whole file was taken, so all bytes are of one answer
   std::optional<std::uint64_t> total_bytes_;
   std::optional<std::uint64_t> header_bytes_;  // the size that the file's header says
   std::string direct_url_;                     // where redirects have led; empty: the source itself is asked

@@ -2,8 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <cassert>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +21,10 @@ namespace ggufd::fetch {
 namespace {
 
 constexpr int max_hub_redirects = 5;
+
+// What a hub tells of a file, on a redirect to it as well.
+constexpr std::array<std::string_view, 3> published_fields = {"x-linked-etag", "x-linked-size",
+                                                              "x-repo-commit"};
 
 std::int64_t wall_clock_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -89,6 +95,7 @@ struct Resolve::Impl final : TransferSink {
   std::string commit;  // that the source itself is pinned to
   std::string url;     // that is asked now
   ResponseHead head;
+  std::map<std::string, std::string, std::less<>> published;  // by the redirects up to here
   int redirects = 0;
   bool is_cancelled = false;
   loop::OperationPtr reading_token;
@@ -176,6 +183,9 @@ void Resolve::Impl::ask(std::string next_url) {
 
 Result<void> Resolve::Impl::on_head(const ResponseHead& answer) {
   head = answer;
+  // What a redirect has said of the file holds where this answer says nothing of it.
+  if (is_success(head.status) || !location_of(head).empty())
+    head.headers.insert(published.begin(), published.end());
   return {};
 }
 
@@ -193,6 +203,10 @@ void Resolve::Impl::judge() {
   if (location.empty()) return judge_refusal();
   auto target = same_origin_target(url, location);
   if (!target) return finish(described_file());
+  for (const std::string_view name : published_fields) {
+    if (const auto value = head.header(name))
+      published.insert_or_assign(std::string(name), std::string(*value));
+  }
   if (++redirects <= max_hub_redirects) return ask(std::move(*target));
   finish(
       fail(ErrorCode::http_status,

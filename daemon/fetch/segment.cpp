@@ -40,6 +40,7 @@ Result<void> Segment::on_head(const ResponseHead& head) {
   range_ = judgement_.kind == Kind::partial ? judgement_.range : ByteRange{0, size_bytes.value_or(open_end)};
   next_ = range_.begin;
   is_head_good_ = true;
+  is_end_told_ = head.is_end_told;
   refusal_ = owner_.on_segment_head(*this, judgement_, head);
   if (refusal_) return std::unexpected(*refusal_);
   return {};
@@ -73,6 +74,19 @@ void Segment::on_end(Result<void> result) {
   owner_.on_segment_end(*this, std::move(judgement));  // may destroy this
 }
 
+// What ended well may have been cut off on its way, where nothing but the connection's end says where it
+// ends.
+Failure Segment::ended_early() const {
+  if (judgement_.kind == HeadJudgement::Kind::whole && is_end_told_) {
+    return {.error = {ErrorCode::size_mismatch,
+                      fmt::format("{} has {} bytes and {} are expected; correct size_bytes, or the source",
+                                  display_url(url_), next_, range_.end)}};
+  }
+  return {.error = {ErrorCode::network,
+                    fmt::format("{} ended {} bytes early; try again", display_url(url_), range_.end - next_)},
+          .is_passing = true};
+}
+
 HeadJudgement Segment::judgement_of(Result<void> result) const {
   HeadJudgement judgement = judgement_;
   if (refusal_) {
@@ -83,10 +97,7 @@ HeadJudgement Segment::judgement_of(Result<void> result) const {
     judgement.failure = failure_of(std::move(result.error()));
   } else if (is_head_good_ && range_.end != open_end && next_ != range_.end) {
     judgement.kind = HeadJudgement::Kind::failed;
-    judgement.failure = {
-        .error = {ErrorCode::network, fmt::format("{} ended {} bytes early; what has arrived is kept",
-                                                  display_url(url_), range_.end - next_)},
-        .is_passing = true};
+    judgement.failure = ended_early();
   }
   return judgement;
 }

@@ -59,6 +59,7 @@ class Segment final : private TransferSink {
   Taken on_body(std::span<const std::byte> bytes) override;
   void on_end(Result<void> result) override;
   HeadJudgement judgement_of(Result<void> result) const;
+  Failure ended_early() const;
 
   RateLimit& rate_limit_;
   Target& target_;
@@ -70,6 +71,7 @@ class Segment final : private TransferSink {
   bool is_held_back_ = false;
   HeadJudgement judgement_;
   bool is_head_good_ = false;
+  bool is_end_told_ = false;
   std::optional<Error> refusal_;  // of the owner, or too many bytes
   RateLimit::Waiter waiter_;
   std::unique_ptr<Transfer> transfer_;

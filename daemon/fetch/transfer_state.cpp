@@ -35,7 +35,9 @@ std::string value_of(std::string_view text) {
 bool is_encrypted_or_loopback(std::string_view url) {
   const auto parts = config::split_url(url);
   if (!parts || parts->scheme == "https") return parts.has_value();
-  const auto address = config::parse_host_port(parts->authority);
+  // Before an @ stand user and password; a URL with a second one curl refuses.
+  const std::string_view authority = parts->authority;
+  const auto address = config::parse_host_port(authority.substr(authority.rfind('@') + 1));
   return address && address->is_loopback;
 }
 
@@ -190,6 +192,7 @@ std::size_t Transfer::State::header_line(std::string_view line) {
   if (line.starts_with("HTTP/")) {
     head = {};
     is_answered = true;
+    is_http1 = line.starts_with("HTTP/1");
     return taken;
   }
   const bool is_last = line == "\r\n" || line == "\n";  // a line of blanks is not
@@ -208,6 +211,7 @@ std::size_t Transfer::State::header_line(std::string_view line) {
   const char* effective_url = nullptr;
   curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &effective_url);
   head.effective_url = effective_url == nullptr ? url : effective_url;
+  head.is_end_told = !is_http1 || head.header("content-length") || head.header("transfer-encoding");
   is_head_told = true;
   if (auto wanted = sink->on_head(head); !wanted) {
     refused = std::move(wanted.error());

@@ -26,6 +26,7 @@ struct Transfer::State {
   bool follows_redirects = true;
   bool is_answered = false;  // something that looks like HTTP has come
   bool guards_plain_http = false;
+  bool is_http1 = false;
   bool is_head_told = false;     // what comes after that are trailers
   std::optional<Error> refused;  // by the sink's on_head, or by us
   std::array<char, CURL_ERROR_SIZE> detail{};

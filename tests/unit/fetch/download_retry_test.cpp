@@ -69,6 +69,7 @@ TEST_CASE("so many failures without a new byte are enough, and what has come is 
   fetching.run(server.url());
   CHECK(fetching.code() == ErrorCode::http_status);
   CHECK(is_in("503", fetching.failure().failure.error.message));
+  CHECK(is_in("what has arrived is kept", fetching.failure().failure.error.message));
   CHECK_FALSE(fetching.failure().must_restart);
   CHECK(fetching.writer->accepted().size() == segment_bytes);
   CHECK(fetching.notes.size() == 1);

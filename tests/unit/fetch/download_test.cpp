@@ -100,6 +100,32 @@ TEST_CASE("a size that the server does not tell is the one that is known, or is 
   CHECK(fetching.code() == ErrorCode::size_mismatch);
 }
 
+TEST_CASE(
+    "a whole answer that is too short is judged where it says its end, and passes where it may be cut off") {
+  for (const bool says_its_end : {true, false}) {
+    CAPTURE(says_its_end);
+    FileServer server("", [&](HttpServer::Exchange& exchange, const Request&) {
+      if (says_its_end) {
+        exchange.send(head_of("200 OK", "Transfer-Encoding: chunked\r\n") + "6\r\n123456\r\n0\r\n\r\n");
+      } else {
+        exchange.send(head_of("200 OK", "Connection: close\r\n") + "123456");
+        exchange.close();
+      }
+      return true;
+    });
+    Fetching fetching;
+    fetching.run(server.url(), {.size_bytes = 7});
+    CHECK(server.requests().size() == 1);
+    CHECK(fetching.code() == (says_its_end ? ErrorCode::size_mismatch : ErrorCode::network));
+    CHECK(fetching.failure().are_bytes_wrong == says_its_end);
+    CHECK(fetching.failure().must_restart == !says_its_end);
+    // Neither can be gone on with.
+    CHECK_FALSE(is_in("is kept", fetching.failure().failure.error.message));
+    if (says_its_end)
+      CHECK(is_in("has 6 bytes and 7 are expected", fetching.failure().failure.error.message));
+  }
+}
+
 TEST_CASE("a body that does not end is left where the file's header says that it should have") {
   FileServer endless("", [](HttpServer::Exchange& exchange, const Request&) {
     exchange.send(head_of("200 OK", "Connection: close\r\n"));

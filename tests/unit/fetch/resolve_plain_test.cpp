@@ -39,6 +39,25 @@ TEST_CASE("a plain URL is asked for its digest, without the hub's token, and sta
   CHECK(server.at(1).path == "/real");
 }
 
+TEST_CASE(
+    "what a redirect on the host publishes holds where the next answer is silent, and not where it speaks") {
+  const std::string other(64, 'e');
+  for (const bool speaks : {false, true}) {
+    CAPTURE(speaks);
+    HttpServer server([&](auto& exchange) {
+      if (exchange.path == "/f.gguf")
+        return exchange.send(head_only("302 Found", lfs_fields() + "Location: /a\r\n"));
+      if (exchange.path == "/a") return exchange.send(head_only("302 Found", "Location: /b\r\n"));
+      const std::string fields = "X-Linked-Size: 9\r\nX-Linked-Etag: \"" + other + "\"\r\n";
+      exchange.send(head_only("200 OK", speaks ? fields : ""));
+    });
+    Question question(server.url(""));
+    const RemoteFile file = question.file(server.url("/f.gguf"));
+    CHECK(file.sha256 == store::Digest::parse(speaks ? other : digest));
+    CHECK(file.size_bytes == (speaks ? 9U : 1'234'567U));
+  }
+}
+
 TEST_CASE("a plain URL whose HEAD is refused is left to its GET") {
   for (const char* status : {"400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found",
                              "405 Method Not Allowed", "501 Not Implemented", "302 Found"}) {

@@ -115,6 +115,12 @@ TEST_CASE("plain http to another host is refused before it is connected to") {
     CHECK(server.requests() == 1);
     CHECK(server.connections() == 1);
   }
+  SUBCASE("and not to this one, with user and password") {
+    Client client;
+    client.run({.url = server.url("/x", "u:p@127.0.0.1")});
+    CHECK(client.sink.end.has_value());
+    CHECK(client.sink.body == "ok");
+  }
   SUBCASE("by itself") {
     Client client;
     client.run({.url = elsewhere});
@@ -153,6 +159,9 @@ TEST_CASE("redirections to other schemes, and in circles, are refused") {
     client.run({.url = server.url("/file")});
     CHECK(client.sink.error() == ErrorCode::bad_source);
     CHECK(client.sink.body == "");
+    const std::string& sentence = client.sink.end.error().message;
+    CHECK(sentence.find("no https or http address") != std::string::npos);
+    CHECK(sentence.find("allow_plain_http") == std::string::npos);
   }
   Client client;
   client.run({.url = server.url("/round")});
