@@ -200,8 +200,8 @@ void FileWriter::tell_room_if_refused() {
 
 // An abandoned writer has no errors: what it wrote is thrown away.
 bool FileWriter::check(const Result<void>& result) {
-  if (has_failed_) return false;
   if (on_idle_) return true;
+  if (has_failed_) return false;
   if (result) return true;
   has_failed_ = true;
   const auto on_failed = std::exchange(on_failed_, nullptr);

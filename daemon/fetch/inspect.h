@@ -28,7 +28,8 @@ struct Verdict {
   std::vector<std::pair<std::string, std::string>> warnings;
 };
 
-// Runs on the pool. An error ends the pull with it: nothing more is fetched, what has come is kept.
+// Runs on the pool. An error ends the pull with it: nothing more is fetched, what has come is kept. But
+// invalid_gguf and unsupported_gguf blame the bytes: they are thrown away, and the next mirror is asked.
 using Inspect = std::function<Result<Verdict>(const Arrived&)>;
 
 // The first look is taken when so much is there, or the whole file.

@@ -38,6 +38,7 @@ struct PullRequest {
       sources;  // mirrors of the same bytes, network sources only, the preferred first
   std::optional<store::Digest>
       digest;  // that the bytes must have; nothing: what the source publishes, or else the first seen
+  bool is_digest_pinned = false;  // it is the one that was first seen, not the configuration's: for sentences
   std::optional<std::uint64_t> size_bytes;  // that the file must have, where it is known
   Inspect inspect;  // looks at the file's header while the rest is still to come; may be null
 };

@@ -41,7 +41,7 @@ void PullRun::complete(const DownloadEnd& end) {
 void PullRun::judge(const store::Digest& digest) {
   if (is_right(digest)) return commit(digest);
   // A second file from the start is evidence enough against the source.
-  if (attempts_ == 1 && has_ranges_ && !wrong_digest_) return repair(digest);
+  if (has_ranges_ && !wrong_digest_) return repair(digest);
   quarantine(digest);
 }
 
@@ -49,7 +49,7 @@ void PullRun::judge(const store::Digest& digest) {
 
 void PullRun::repair(const store::Digest& actual) {
   wrong_digest_ = actual;
-  const std::size_t witness = request_.sources.size() > 1 ? (mirror_ + 1) % request_.sources.size() : mirror_;
+  const std::size_t witness = next_mirror();
   warn("repairing",
        fmt::format(
            "{} has the SHA-256 {} and should have {}: its segments are fetched again from {} and compared",
@@ -119,53 +119,10 @@ void PullRun::rehash() {
       });
 }
 
-// --- What another process has brought
-
-// The blob is here, but nobody vouches for it (docs/store.md): it is hashed first.
-void PullRun::hash_found(store::FoundBlob found) {
-  const auto blob = std::make_shared<store::FoundBlob>(std::move(found));
-  const auto hasher = std::make_shared<store::Sha256>();
-  const auto report = [this, blob](std::uint64_t bytes) {
-    callbacks_.on_phase(phase::Verify{blob->path, bytes, blob->size_bytes});
-  };
-  report(0);
-  operation_ = loop::offload_slices(
-      services_.loop, {.total_bytes = blob->size_bytes},
-      [blob, hasher](std::uint64_t offset, std::uint64_t length) {
-        return store::hash_slice(blob->fd.get(), offset, length, *hasher, blob->path);
-      },
-      report,
-      [this, blob, hasher](const Result<void>& hashed) {
-        operation_.reset();
-        if (!hashed) return stop(hashed.error());
-        const auto actual = hasher->finish();
-        if (!actual) return stop(actual.error());
-        const bool is_right = *actual == *digest_;
-        on_pool<bool>(
-            [store = services_.store, blob, is_right, expected = *digest_,
-             actual = *actual]() -> Result<bool> {
-              if (is_right) return store.write_stamp(expected, *blob);
-              const store::QuarantineEvidence evidence{
-                  .reason = "sha256_mismatch", .expected = expected.to_hex(), .actual = actual.to_hex()};
-              return map_result(store.quarantine_blob(expected, evidence),
-                                [](std::string&&) { return false; });
-            },
-            [this, blob, is_right](bool) {
-              if (!is_right) {
-                model_lock_.reset();  // lock() takes it again
-                return lock();
-              }
-              finish({.blob = blob,
-                      .digest = *digest_,
-                      .size_bytes = blob->size_bytes,
-                      .source = request_.sources.front()});
-            });
-      });
-}
-
 // --- The two ends
 
 void PullRun::quarantine(const store::Digest& actual) {
+  wrong_digest_ = actual;
   store::QuarantineEvidence evidence{.url = display_url(remote_->url),
                                      .reason = "sha256_mismatch",
                                      .expected = digest_->to_hex(),
@@ -174,28 +131,38 @@ void PullRun::quarantine(const store::Digest& actual) {
   const std::string path = partial_->data_path();
   auto partial = std::make_shared<store::Partial>(std::move(*partial_));
   partial_.reset();
-  on_pool<std::string>(
-      [store = services_.store, partial, evidence] {
-        return store.quarantine(std::move(*partial), evidence);
-      },
-      [this, path, evidence](const std::string& kept) {
-        callbacks_.on_phase(phase::Quarantine{path, evidence.expected, evidence.actual, kept});
-        if (attempts_ == 2) {
-          return stop(
-              {ErrorCode::sha256_mismatch,
-               fmt::format("{} has the SHA-256 {} and should have {}, also when it is fetched anew; correct "
-                           "sha256, or the source",
-                           evidence.url, evidence.actual, evidence.expected)});
-        }
-        ++attempts_;
-        // From the preferred source again, as if nothing had been here.
-        mirror_ = 0;
-        remote_.reset();
-        first_error_.reset();
-        has_ranges_ = true;
-        model_lock_.reset();
-        lock();
-      });
+  on_pool<std::string>([store = services_.store, partial,
+                        evidence] { return store.quarantine(std::move(*partial), evidence); },
+                       [this, path, evidence](const std::string& kept) {
+                         // The others are as good as the one that has sent this, or better.
+                         mirror_ = first_mirror_ = next_mirror();
+                         put_away(path, evidence, kept);
+                       });
+}
+
+// One fresh download follows, as if nothing had been here; after that it is the error.
+void PullRun::put_away(const std::string& path, const store::QuarantineEvidence& evidence,
+                       const std::string& kept) {
+  callbacks_.on_phase(phase::Quarantine{path, evidence.expected, evidence.actual, kept});
+  if (put_away_url_) return stop(wrong_digest(evidence));
+  put_away_url_ = evidence.url;
+  remote_.reset();
+  first_error_.reset();
+  identity_ = {};
+  has_ranges_ = true;
+  has_followed_ = false;  // progress may go back here without another word
+  followed_bytes_ = 0;
+  model_lock_.reset();
+  lock();
+}
+
+Error PullRun::wrong_digest(const store::QuarantineEvidence& evidence) const {
+  const std::string before = *put_away_url_ == evidence.url
+                                 ? ", also when it is fetched anew"
+                                 : fmt::format(", and what {} had was wrong, too", *put_away_url_);
+  return {ErrorCode::sha256_mismatch,
+          fmt::format("{} has the SHA-256 {} and should have {}{}; {}", evidence.url, evidence.actual,
+                      evidence.expected, before, digest_remedy("correct sha256, or the source"))};
 }
 
 void PullRun::commit(const store::Digest& digest) {

@@ -13,8 +13,10 @@
 namespace ggufd::fetch {
 namespace {
 
-// How often another process's download of the same bytes is looked at.
-constexpr std::uint64_t follow_interval_ms = 250;
+// Of a failure of the look at the bytes: whether they are to blame, so that another mirror's may be good.
+bool blames_bytes(ErrorCode code) {
+  return code == ErrorCode::invalid_gguf || code == ErrorCode::unsupported_gguf;
+}
 
 }  // namespace
 
@@ -44,8 +46,6 @@ PullRun::PullRun(FetchServices& services, PullRequest request, PullCallbacks cal
   });
 }
 
-PullRun::~PullRun() = default;
-
 // --- The digest, where nobody has given it
 
 void PullRun::ask_for_digest() {
@@ -62,8 +62,8 @@ void PullRun::ask_for_digest() {
       },
       [this](Error error) {
         if (!first_error_) first_error_ = std::move(error);
-        if (mirror_ + 1 == request_.sources.size()) return stop(std::move(*first_error_));
-        ++mirror_;
+        if (next_mirror() == first_mirror_) return stop(std::move(*first_error_));
+        mirror_ = next_mirror();
         ask_for_digest();
       });
 }
@@ -120,65 +120,14 @@ void PullRun::lock() {
 }
 
 void PullRun::locked(Locked locked) {
-  if (locked.blob && locked.blob->needs_hash) {
-    model_lock_ = std::move(locked.model);
-    return hash_found(std::move(*locked.blob));
-  }
   if (locked.blob) {
-    const std::uint64_t size_bytes = locked.blob->size_bytes;
-    // Whoever saw another process's download sees its end, too.
-    if (has_followed_) {
-      phase::Download all{
-          .downloaded_bytes = size_bytes, .source_url = followed_url_, .resumed_bytes = resumed_bytes_};
-      all.total_bytes.value = size_bytes;
-      callbacks_.on_phase(all);
-      callbacks_.on_phase(phase::Verify{locked.blob->path, size_bytes, size_bytes});
-    }
-    return finish({.blob = std::make_shared<store::FoundBlob>(std::move(*locked.blob)),
-                   .digest = *digest_,
-                   .size_bytes = size_bytes,
-                   .source = request_.sources.front()});
+    if (locked.blob->needs_hash) model_lock_ = std::move(locked.model);
+    return take_found(std::move(*locked.blob));
   }
   if (!locked.partial) return follow();
   model_lock_ = std::move(locked.model);
   partial_ = std::make_shared<store::Partial>(std::move(*locked.partial));
   begin_partial(std::move(locked.journal));
-}
-
-// Another process fetches the same: its journal tells how far it is.
-void PullRun::follow() {
-  using Seen = std::optional<Journal>;
-  on_pool<Seen>(
-      [folder = services_.store.partial_folder(key_)]() -> Result<Seen> { return peek_journal(folder); },
-      [this](Seen journal) { followed(journal); });
-}
-
-void PullRun::followed(const std::optional<Journal>& journal) {
-  when_due_ = [this] { lock(); };
-  timer_.start_once(follow_interval_ms);
-  // A journal that has gone says nothing new: its download has ended, or begins anew.
-  if (!journal && has_followed_) return;
-  phase::Download progress{.source_url = display_url(source_url(source(), services_.settings))};
-  if (journal) {
-    const std::uint64_t bytes = byte_ranges(*journal).size();
-    if (bytes < followed_bytes_) {
-      warn("download_restarted", fmt::format("another process's download of {} has begun anew", label()));
-      followed_rate_ = {};
-    }
-    followed_bytes_ = bytes;
-    followed_rate_.add(services_.loop.now_ms(), bytes);
-    progress.total_bytes.value = journal->size_bytes;
-    progress.source_url = journal->url;
-    progress.bytes_per_second = followed_rate_.bytes_per_second();
-    progress.eta_s = followed_rate_.eta_s(journal->size_bytes - bytes);
-  }
-  // What was there before we came to look is not of our time.
-  if (!has_followed_) resumed_bytes_ = followed_bytes_;
-  progress.downloaded_bytes = followed_bytes_;
-  progress.resumed_bytes = resumed_bytes_;
-  has_followed_ = true;
-  followed_url_ = progress.source_url;
-  callbacks_.on_phase(progress);
 }
 
 void PullRun::begin_partial(std::optional<Journal> journal) {
@@ -187,6 +136,7 @@ void PullRun::begin_partial(std::optional<Journal> journal) {
   if (journal_ && request_.size_bytes.value_or(journal_->size_bytes) != journal_->size_bytes)
     journal_.reset();
   resumed_bytes_ = journal_ ? byte_ranges(*journal_).size() : 0;
+  leave_followed();
   phase::Download progress{.downloaded_bytes = resumed_bytes_,
                            .source_url = display_url(source_url(source(), services_.settings)),
                            .resumed_bytes = resumed_bytes_};
@@ -201,7 +151,7 @@ void PullRun::begin_partial(std::optional<Journal> journal) {
 void PullRun::resolve() {
   if (remote_) return resolved(*std::exchange(remote_, std::nullopt));
   ask(
-      mirror_, false, [this](RemoteFile remote) { resolved(std::move(remote)); },
+      mirror_, !digest_, [this](RemoteFile remote) { resolved(std::move(remote)); },
       [this](Error error) { mirror_failed(std::move(error)); });
 }
 
@@ -210,9 +160,9 @@ void PullRun::resolved(RemoteFile remote) {
   if (digest_ && remote.sha256 && *remote.sha256 != *digest_) {
     return mirror_failed(
         {ErrorCode::sha256_mismatch,
-         fmt::format("{} publishes the SHA-256 {} and {} is required; correct sha256, or pin the "
-                     "revision that it belongs to",
-                     shown, remote.sha256->to_hex(), digest_->to_hex())});
+         fmt::format("{} publishes the SHA-256 {} and {} is required; {}", shown, remote.sha256->to_hex(),
+                     digest_->to_hex(),
+                     digest_remedy("correct sha256, or pin the revision that it belongs to"))});
   }
   if (request_.size_bytes && remote.size_bytes && *request_.size_bytes != *remote.size_bytes) {
     return mirror_failed(
@@ -220,6 +170,8 @@ void PullRun::resolved(RemoteFile remote) {
          fmt::format("{} has {} bytes and {} are expected; correct size_bytes, or the source", shown,
                      *remote.size_bytes, *request_.size_bytes)});
   }
+  // The first mirror that publishes one binds the others.
+  if (!digest_) digest_ = remote.sha256;
   remote_ = std::move(remote);
   download();
 }
@@ -229,8 +181,8 @@ void PullRun::resolved(RemoteFile remote) {
 void PullRun::mirror_failed(Error error) {
   remote_.reset();
   if (!first_error_) first_error_ = error;
-  if (mirror_ + 1 == request_.sources.size()) return stop(std::move(*first_error_));
-  ++mirror_;
+  if (next_mirror() == first_mirror_) return stop(std::move(*first_error_));
+  mirror_ = next_mirror();
   spdlog::warn("{}: {}; trying the next source, {}", label(), error.message, config::to_string(source()));
   has_ranges_ = true;
   resolve();
@@ -331,9 +283,21 @@ void PullRun::downloaded(std::expected<DownloadEnd, DownloadFailure> result) {
   if (result) return complete(*result);
   DownloadFailure& failure = result.error();
   if (failure.must_restart) return restart(std::move(failure));
-  if (failure.is_refused || failure.failure.error.code == ErrorCode::cancelled)
-    return stop(std::move(failure.failure.error));
-  mirror_failed(std::move(failure.failure.error));
+  Error& error = failure.failure.error;
+  if (failure.are_bytes_wrong || (failure.is_refused && blames_bytes(error.code)))
+    return bytes_refused(std::move(error));
+  if (failure.is_refused || error.code == ErrorCode::cancelled) return stop(std::move(error));
+  mirror_failed(std::move(error));
+}
+
+// What it has sent is of no use to anybody, the next load included.
+void PullRun::bytes_refused(Error error) {
+  if (next_mirror() != first_mirror_) {
+    warn("download_restarted",
+         fmt::format("{} begins anew, from {}: {}", label(),
+                     config::to_string(request_.sources[next_mirror()]), error.message));
+  }
+  reset_partial_then([this, error = std::move(error)] { mirror_failed(error); });
 }
 
 void PullRun::restart(DownloadFailure failure) {
@@ -367,26 +331,24 @@ void PullRun::reset_partial_then(std::function<void()> then) {
       [then = std::move(then)](bool) { then(); });
 }
 
-// --- The end
+// --- Words
 
 std::string PullRun::label() const {
   return request_.name;
 }
 
+// What to do where the source has other bytes than the digest says, by who has said it.
+std::string PullRun::digest_remedy(std::string_view where_configured) const {
+  if (!request_.digest) return "the source itself publishes it; try again later, or take another source";
+  if (!request_.is_digest_pinned) return std::string(where_configured);
+  return fmt::format(
+      "it was pinned when {} was first fetched; if the new file is wanted, `ggufctl rm {}` forgets the pin, "
+      "then load it again",
+      request_.name, request_.name);
+}
+
 void PullRun::warn(const std::string& code, const std::string& message) {
   callbacks_.on_warning(code, message);
-}
-
-void PullRun::finish(Pulled pulled) {
-  model_lock_.reset();
-  partial_.reset();
-  std::exchange(callbacks_.on_done, nullptr)(std::move(pulled));  // may destroy this
-}
-
-void PullRun::stop(Error error) {
-  if (!callbacks_.on_done) return;
-  timer_.stop();
-  std::exchange(callbacks_.on_done, nullptr)(std::unexpected(std::move(error)));  // may destroy this
 }
 
 }  // namespace ggufd::fetch

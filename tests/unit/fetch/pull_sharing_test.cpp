@@ -208,12 +208,13 @@ TEST_CASE("another process's download is followed: its progress is seen, and its
   REQUIRE(partial);
   REQUIRE(store::pwrite_all(partial->fd(), bytes_of(file), 0, partial->data_path()));
   const auto write_up_to = [&](std::uint64_t end) {
-    REQUIRE(write_journal(*partial, {.url = "https://host/theirs",
+    REQUIRE(write_journal(*partial, {.url = "https://user:secret@host/theirs?key=secret",
                                      .etag = "\"one\"",
                                      .size_bytes = file.size(),
                                      .finished = {{0, end}}}));
   };
   write_up_to(1000);
+  const std::string journal_path = partial->journal_path();
   Caller caller;
   pulling.join(caller, {server.url()}, digest_of(file));
   REQUIRE(run_until(pulling.loop, [&] { return has_come(caller, 1000); }));
@@ -234,6 +235,43 @@ TEST_CASE("another process's download is followed: its progress is seen, and its
     }
     CHECK(pulling.check_is(caller, file).was_fetched);
     CHECK(server.requests().front().range->begin == 2000);
+    CHECK(caller.warnings.empty());
+  }
+  SUBCASE("it dies, and what it had is of no use") {
+    std::filesystem::remove(journal_path);
+    {
+      const store::Partial dead = std::move(*partial);
+    }
+    std::size_t told_before = caller.all<phase::Download>().size();
+    const auto count_when_warned = [&] {
+      if (caller.warnings.empty()) told_before = caller.all<phase::Download>().size();
+    };
+    caller.at_phase = count_when_warned;
+    CHECK(pulling.check_is(caller, file).was_fetched);
+    CHECK(caller.codes() == Codes{"download_restarted"});
+    const auto downloads = caller.all<phase::Download>();
+    REQUIRE(told_before < downloads.size());
+    CHECK(downloads[told_before - 1].downloaded_bytes == 2000);
+    for (std::size_t i = 1; i < downloads.size(); ++i)
+      CHECK((i == told_before || downloads[i].downloaded_bytes >= downloads[i - 1].downloaded_bytes));
+  }
+  SUBCASE("it leaves a wrong blob, which is told as bad bytes are") {
+    const std::string path = other.blob_path(digest_of(file));
+    std::filesystem::create_directories(other.blob_folder(digest_of(file)));
+    std::ofstream(path, std::ios::binary) << "wrong";
+    {
+      const store::Partial dead = std::move(*partial);
+    }
+    CHECK(pulling.check_is(caller, file).was_fetched);
+    CHECK(caller.warnings.empty());
+    const auto quarantines = caller.all<phase::Quarantine>();
+    REQUIRE(quarantines.size() == 1);
+    CHECK(quarantines[0].path == path);
+    CHECK(quarantines[0].expected_sha256 == digest_of(file).to_hex());
+    CHECK(quarantines[0].actual_sha256 == digest_of("wrong").to_hex());
+    CHECK(Codes{quarantines[0].quarantine_path} == pulling.quarantined(".bin"));
+    CHECK(content_of(pulling.quarantined(".json").at(0)).find("\"https://host/theirs\"") !=
+          std::string::npos);
   }
   SUBCASE("it begins anew") {
     write_up_to(500);

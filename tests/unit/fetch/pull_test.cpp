@@ -268,7 +268,26 @@ TEST_CASE("a blob that nobody vouches for is hashed, and a wrong one is put away
     CHECK(pulling.check_is(caller, file).was_fetched == !is_right);
     CHECK(pulling.quarantined(".bin").size() == (is_right ? 0 : 1));
     CHECK_FALSE(caller.all<phase::Verify>().empty());
+    CHECK(caller.all<phase::Quarantine>().size() == (is_right ? 0 : 1));
+    if (is_right) continue;
+    CHECK(content_of(pulling.quarantined(".json").at(0)).find(server.url()) != std::string::npos);
   }
+}
+
+TEST_CASE(
+    "a wrong blob that is found counts as the one quarantine: wrong bytes from the source are the error") {
+  const std::string file = some_bytes(2 * segment_bytes);
+  FileServer server(some_bytes(2 * segment_bytes, 2));
+  server.set_has_ranges(false);
+  Pulling pulling;
+  std::filesystem::create_directories(pulling.services.store.blob_folder(digest_of(file)));
+  std::ofstream(pulling.services.store.blob_path(digest_of(file)), std::ios::binary) << "wrong";
+  Caller caller;
+  pulling.join(caller, {server.url()}, digest_of(file));
+  pulling.wait(caller);
+  CHECK(caller.error() == ErrorCode::sha256_mismatch);
+  CHECK(caller.all<phase::Quarantine>().size() == 2);
+  CHECK(server.requests().size() == 1);
 }
 
 }  // namespace
