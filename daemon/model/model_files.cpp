@@ -99,6 +99,7 @@ Result<std::vector<ModelFile>> model_files(const store::BlobStore& store, const 
       for (config::Source& source : files[i].sources) source = shard_of(std::move(source), i + 1);
     }
     if (!digests->empty()) files[i].digest = (*digests)[i];
+    files[i].is_digest_pinned = files[i].digest && model.sha256.empty();
   }
   return files;
 }

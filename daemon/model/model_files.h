@@ -15,6 +15,7 @@ namespace ggufd::model {
 struct ModelFile {
   std::vector<config::Source> sources;  // mirrors of its bytes, the preferred first
   std::optional<store::Digest> digest;  // that its bytes must have; nothing: the first that is seen
+  bool is_digest_pinned = false;        // it is the manifest's
 
   // As the preferred source calls it; of a shard "…-00001-of-00003.gguf".
   std::string name() const { return std::string(sources.front().file_name()); }

@@ -50,6 +50,7 @@ fetch::PullRequest PullFiles::request_for(std::size_t index) const {
   fetch::PullRequest request{.name = request_.model,
                              .sources = file.network_sources(),
                              .digest = file.digest,
+                             .is_digest_pinned = file.is_digest_pinned,
                              .size_bytes = is_split() ? std::nullopt : request_.size_bytes,
                              .inspect = header_look(std::move(look))};
   return request;
@@ -65,18 +66,35 @@ fetch::PullCallbacks PullFiles::callbacks() {
 void PullFiles::on_phase(const LoadPhase& phase) {
   if (const auto* download = std::get_if<phase::Download>(&phase))
     return callbacks_.on_phase(over_all(*download));
-  if (std::holds_alternative<phase::Verify>(phase) && is_split()) return;
-  callbacks_.on_phase(phase);
+  const auto* verify = std::get_if<phase::Verify>(&phase);
+  if (verify != nullptr && is_split()) {
+    untold_ = *verify;
+    return;
+  }
   const auto* quarantine = std::get_if<phase::Quarantine>(&phase);
+  // What is put away has been verified before: no reader has to do with the one without the other.
+  if (quarantine != nullptr && untold_) callbacks_.on_phase(over_all(*std::exchange(untold_, std::nullopt)));
+  callbacks_.on_phase(phase);
   if (quarantine == nullptr || !request_.files[current_].was_put_away || is_cancelled_) return;
-  reason_ = Error{
-      ErrorCode::sha256_mismatch,
-      fmt::format(
-          "what {} serves has the SHA-256 {} and should have {}, also after a fresh download; correct the "
-          "model's sha256 or its source. The bytes are kept in {}",
-          config::to_string(request_.files[current_].file.network_sources().front()),
-          quarantine->actual_sha256, quarantine->expected_sha256, quarantine->quarantine_path)};
+  reason_ = still_wrong(*quarantine);
   cancel();
+}
+
+Error PullFiles::still_wrong(const phase::Quarantine& quarantine) const {
+  const ModelFile& file = request_.files[current_].file;
+  const std::string remedy =
+      file.is_digest_pinned
+          ? fmt::format(
+                "it was pinned when {} was first fetched; if the new file is wanted, `ggufctl rm {}` "
+                "forgets the pin, then load it again",
+                request_.model, request_.model)
+          : "correct the model's sha256 or its source";
+  return {
+      ErrorCode::sha256_mismatch,
+      fmt::format("what {} serves has the SHA-256 {} and should have {}, also after a fresh download; {}. "
+                  "The bytes are kept in {}",
+                  config::to_string(file.network_sources().front()), quarantine.actual_sha256,
+                  quarantine.expected_sha256, remedy, quarantine.quarantine_path)};
 }
 
 // Each file may find the memory short; that is told once.
@@ -94,6 +112,7 @@ void PullFiles::on_pulled(Result<fetch::Pulled> result) {
   done_bytes_ += result->size_bytes;
   resumed_bytes_ += result->was_fetched ? resumed_now_bytes_ : result->size_bytes;
   pulled_[current_] = std::move(*result);
+  untold_.reset();
   ++current_;
   if (!is_cancelled_) return pull_next();
   finish(fail(ErrorCode::cancelled, fmt::format("fetching {} was cancelled", request_.model)));
@@ -113,6 +132,13 @@ phase::Download PullFiles::over_all(phase::Download one) {
     const std::uint64_t left_bytes = *total - one.downloaded_bytes;
     one.eta_s = left_bytes / one.bytes_per_second + (left_bytes % one.bytes_per_second == 0 ? 0 : 1);
   }
+  return one;
+}
+
+phase::Verify PullFiles::over_all(phase::Verify one) const {
+  const std::uint64_t known_bytes = done_bytes_ + one.total_bytes;
+  one.verified_bytes += done_bytes_;
+  one.total_bytes = std::max(total_bytes().value_or(0), known_bytes);
   return one;
 }
 

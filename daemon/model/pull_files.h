@@ -35,8 +35,8 @@ struct PullFilesRequest {
 };
 
 struct PullFilesCallbacks {
-  // As those of fetch::PullCallbacks. download tells of all files together; of a split model's files no
-  // verify is told.
+  // As those of fetch::PullCallbacks. download tells of all files together. Of a split model's files verify
+  // is told before a quarantine only, of all bytes that are known, because all are verified together later.
   std::function<void(const LoadPhase&)> on_phase;
   std::function<void(const std::string& code, const std::string& message)> on_warning;
   // What was pulled, at its file's place; nothing at the places of those that were here.
@@ -65,6 +65,8 @@ class PullFiles final : public loop::Operation {
   void on_pulled(Result<fetch::Pulled> result);
 
   phase::Download over_all(phase::Download one);
+  phase::Verify over_all(phase::Verify one) const;
+  Error still_wrong(const phase::Quarantine& quarantine) const;
   std::optional<std::uint64_t> total_bytes() const;
   // Of all files but the current one, as far as they are known.
   std::uint64_t other_files_bytes() const;
@@ -77,7 +79,8 @@ class PullFiles final : public loop::Operation {
   std::size_t current_ = 0;  // the file that is being pulled
   loop::OperationPtr operation_;
   bool is_cancelled_ = false;
-  std::optional<Error> reason_;  // why it was cancelled, where not by its owner
+  std::optional<phase::Verify> untold_;  // of the current file of several
+  std::optional<Error> reason_;          // why it was cancelled, where not by its owner
   bool has_warned_of_memory_ = false;
 
   std::vector<std::optional<std::uint64_t>> sizes_;  // of the files, as far as they are known

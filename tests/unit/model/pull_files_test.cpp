@@ -227,6 +227,39 @@ TEST_CASE("a fresh download after a bad blob is the last: bad bytes once more ar
   CHECK(played.end->error().message.find("/quarantine/x.bin") != std::string::npos);
 }
 
+TEST_CASE("of a pinned digest it is said how to forget the pin") {
+  Played played;
+  PullFilesRequest request = request_for(1);
+  request.files[0].was_put_away = true;
+  request.files[0].file.is_digest_pinned = true;
+  played.start(std::move(request));
+  CHECK(played.requests[0].is_digest_pinned);
+  played.callbacks[0].on_phase(phase::Quarantine{"p", "a", "b", "q"});
+  played.fail_with(ErrorCode::cancelled);
+  REQUIRE(played.ends == 1);
+  CHECK(played.end->error().message.find("`ggufctl rm m`") != std::string::npos);
+  CHECK(played.end->error().message.find("sha256") == std::string::npos);
+}
+
+TEST_CASE("of several files a verify is told before a quarantine, over all that is known") {
+  Played played;
+  PullFilesRequest request = request_for(3);
+  request.files[0].size_here_bytes = 100;
+  played.start(std::move(request));
+  played.download(50, 50);
+  played.callbacks[0].on_phase(phase::Verify{"p", 50, 50});
+  CHECK(kind_of(played.phases.back()) == PhaseKind::download);
+  const phase::Quarantine evidence{"p", "a", "b", "q"};
+  played.callbacks[0].on_phase(evidence);
+  REQUIRE(played.phases.size() == 3);
+  CHECK(played.phases[1] == LoadPhase(phase::Verify{"p", 150, 150}));
+  CHECK(played.phases[2] == LoadPhase(evidence));
+  played.finish(50);
+  // What was verified of one file says nothing of the next.
+  played.callbacks[1].on_phase(evidence);
+  CHECK(played.phases.size() == 4);
+}
+
 TEST_CASE("the first bad bytes of a download are not the end") {
   Played played;
   played.start(request_for(1));
