@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <new>
 #include <span>
 
 namespace ggufd::model {
@@ -43,21 +42,21 @@ void IdleReader::Free::operator()(std::byte* bytes) const {
   std::free(bytes);
 }
 
-IdleReader::IdleReader(store::UniqueFd buffered, store::UniqueFd direct, std::string path)
+IdleReader::IdleReader(store::UniqueFd buffered, store::UniqueFd direct, std::string path, Buffer buffer)
     : buffered_(std::move(buffered)),
       direct_(std::move(direct)),
       path_(std::move(path)),
-      buffer_(static_cast<std::byte*>(std::aligned_alloc(block_bytes, buffer_bytes))) {
-  if (!buffer_) throw std::bad_alloc();
-}
+      buffer_(std::move(buffer)) {}
 
 Result<IdleReader> IdleReader::open(int fd, std::string path) {
+  Buffer buffer(static_cast<std::byte*>(std::aligned_alloc(block_bytes, buffer_bytes)));
+  if (!buffer) return std::unexpected(system_error(fmt::format("taking memory to read {}", path), ENOMEM));
   auto buffered = store::reopen_read_only(fd, path);
   if (!buffered) return std::unexpected(buffered.error());
   // A file system without direct I/O says so with EINVAL, here or at the first read.
   store::UniqueFd direct(
       ::open(fmt::format("/proc/self/fd/{}", fd).c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
-  return IdleReader(std::move(*buffered), std::move(direct), std::move(path));
+  return IdleReader(std::move(*buffered), std::move(direct), std::move(path), std::move(buffer));
 }
 
 Result<void> IdleReader::hash(std::uint64_t offset, std::uint64_t length, store::Sha256& hasher) {

@@ -17,7 +17,8 @@ namespace ggufd::model {
 // other. For one thread at a time.
 class IdleReader {
  public:
-  // `fd` is any descriptor of the file; it is opened once more.
+  // `fd` is any descriptor of the file; it is opened once more. `io` where that fails, or a buffer cannot be
+  // had.
   static Result<IdleReader> open(int fd, std::string path);
 
   // Hashes [offset, offset + length): offsets are multiples of 4 KiB, as is every length but that of the
@@ -31,7 +32,7 @@ class IdleReader {
   };
   using Buffer = std::unique_ptr<std::byte[], Free>;
 
-  IdleReader(store::UniqueFd buffered, store::UniqueFd direct, std::string path);
+  IdleReader(store::UniqueFd buffered, store::UniqueFd direct, std::string path, Buffer buffer);
 
   Result<std::size_t> read(std::uint64_t offset, std::size_t length);
 
