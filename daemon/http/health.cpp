@@ -58,9 +58,8 @@ Page health_page(const answer::Status& status, bool is_ready, Form form) {
   return page;
 }
 
-Page ready_page(const answer::Status& status, bool is_ready, bool is_draining) {
-  const bool is_unhealthy =
-      std::ranges::any_of(status.models, [](const auto& model) { return model.health == Health::unhealthy; });
+Page ready_page(std::span<const Health> boot_models, bool is_ready, bool is_draining) {
+  const bool is_unhealthy = std::ranges::find(boot_models, Health::unhealthy) != boot_models.end();
   Page page{.status = is_ready && !is_draining ? ok : service_unavailable, .content_type = text_type};
   page.body = is_draining ? "draining\n" : is_ready ? "ready\n" : is_unhealthy ? "unhealthy\n" : "starting\n";
   return page;

@@ -117,7 +117,7 @@ std::optional<Page> Server::refusal(const Question& question) const {
 Page Server::page(const Question& question) {
   if (question.path == "/") return index_page(question.if_none_match);
   if (question.path == "/health") return health_page(status(), is_ready(), form_for(question.accept));
-  if (question.path == "/ready") return ready_page(status(), is_ready(), log_.is_draining());
+  if (question.path == "/ready") return ready_page(boot_healths(), is_ready(), log_.is_draining());
   if (question.path == "/metrics") return metrics();
   if (question.path == "/events") return {.content_type = "text/event-stream"};  // HEAD
   if (question.path == "/doctor")
@@ -186,6 +186,14 @@ bool Server::is_ready() const {
   return std::ranges::all_of(models_.all(), [](const auto& model) {
     return model->config().load != config::Load::boot || model->state() == ModelState::ready;
   });
+}
+
+std::vector<Health> Server::boot_healths() const {
+  std::vector<Health> healths;
+  for (const auto& model : models_.all()) {
+    if (model->config().load == config::Load::boot) healths.push_back(model->status().health);
+  }
+  return healths;
 }
 
 std::size_t Server::streams() const {

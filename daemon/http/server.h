@@ -71,6 +71,8 @@ class Server final : private Site {
   void make_doctor(Reply reply);
   answer::Status status() const;
   bool is_ready() const;
+  // Of the models that are brought up with the daemon.
+  std::vector<Health> boot_healths() const;
 
   std::size_t streams() const;
   void count(std::string_view path, unsigned status);

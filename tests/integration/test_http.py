@@ -83,6 +83,17 @@ class Health(web.HttpTest):
                          (200, "uninitialized", "NONE"))
         self.assertEqual(self.ask("/ready").status, 200)
 
+    def test_an_error_of_a_model_that_is_not_loaded_at_boot_is_not_in_the_way(self):
+        config = self.config_for(self.model().path)
+        config["models"].append(config["models"][0] | {"name": "other", "source": str(self.folder / "missing.gguf"),
+                                                       "load": "manual"})
+        client = self.connect(self.start(config))
+        client.until_status("ready")
+        self.assertEqual(client.ask("load", model="other", wait=True)["code"], "bad_source")
+        self.assertEqual((self.ask("/ready").status, self.ask("/ready").text), (200, "ready\n"))
+        client.ask("unload", model="tiny", wait=True)
+        self.assertEqual((self.ask("/ready").status, self.ask("/ready").text), (503, "starting\n"))
+
     def test_without_a_model(self):
         self.connect(self.start({"models": []})).until_status("starting")
         answer = self.ask("/health")

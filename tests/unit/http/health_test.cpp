@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <string>
 #include <variant>
 
@@ -74,14 +75,15 @@ TEST_CASE("text is the name, a space and the message") {
 }
 
 TEST_CASE("ready says in one word what is in the way") {
-  const auto words = [](const answer::Status& status, bool is_ready, bool is_draining) {
-    const Page page = ready_page(status, is_ready, is_draining);
+  const auto words = [](Health boot_model, bool is_ready, bool is_draining) {
+    const std::array boot_models = {Health::starting, boot_model};
+    const Page page = ready_page(boot_models, is_ready, is_draining);
     return std::to_string(page.status) + " " + page.body;
   };
-  CHECK(words(one(ModelState::ready), true, false) == "200 ready\n");
-  CHECK(words(one(ModelState::ready), true, true) == "503 draining\n");
-  CHECK(words(one(ModelState::loading), false, false) == "503 starting\n");
-  CHECK(words(one(ModelState::error), false, false) == "503 unhealthy\n");
+  CHECK(words(Health::ok, true, false) == "200 ready\n");
+  CHECK(words(Health::ok, true, true) == "503 draining\n");
+  CHECK(words(Health::starting, false, false) == "503 starting\n");
+  CHECK(words(Health::unhealthy, false, false) == "503 unhealthy\n");
 }
 
 }  // namespace ggufd::http
