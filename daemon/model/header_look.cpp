@@ -114,10 +114,13 @@ class Look {
     if (!limits) return {};
     const auto hard = memory::hard_limits(*limits);
     const memory::Bound& limit = memory::tightest(hard);
-    if (need->bytes() > limit.bytes) {
-      std::string sentence =
-          fmt::format("{} needs at least {}; {} is {}; a smaller n_ctx or a smaller model needs less",
-                      settings_.model, to_string(*need), limit.name, memory::amount(limit.bytes));
+    if (add(need->bytes(), settings_.headroom_bytes) > limit.bytes) {
+      std::string sentence = fmt::format(
+          "{} needs at least {}; {} is {}, of which memory_headroom_bytes leaves {} free; a smaller n_ctx or "
+          "a "
+          "smaller model needs less",
+          settings_.model, to_string(*need), limit.name, memory::amount(limit.bytes),
+          memory::amount(settings_.headroom_bytes));
       if (settings_.is_to_be_loaded) return fail(ErrorCode::out_of_memory_budget, std::move(sentence));
       verdict.warnings.emplace_back("memory_preflight", std::move(sentence));
       return {};

@@ -41,9 +41,8 @@ struct LookSettings {
 //   - size_bytes, where the server does not tell the size: what the header says, the last tensor's padding
 //   included;
 //   - out_of_memory_budget where the weights, the KV cache and what computing takes, as far as each is known,
-//   are more
-//     than a limit that nothing can exceed; the warning memory_preflight where they, and the headroom, are
-//     more than what is left now. Only the first file has the keys to tell a KV cache by.
+//     and the headroom are more than a limit that nothing can exceed; the warning memory_preflight where they
+//     are more than what is left now. Only the first file has the keys to tell a KV cache by.
 fetch::Inspect header_look(LookSettings settings);
 
 }  // namespace ggufd::model

@@ -166,6 +166,17 @@ TEST_CASE("more memory than any limit gives is an error that names need and limi
   }
 }
 
+TEST_CASE("what fits into a limit and not beside the headroom can never be loaded either") {
+  Arriving file;
+  file.settings.headroom_bytes = 16 * gib;
+  CHECK(file.error() == ErrorCode::out_of_memory_budget);
+  CHECK(file.look().error().message.find("memory_headroom_bytes leaves " + amount(16 * gib) + " free") !=
+        std::string::npos);
+  file.settings.is_to_be_loaded = false;
+  REQUIRE(file.look());
+  CHECK(file.look()->warnings.size() == 1);
+}
+
 TEST_CASE("a cgroup's limit above the process is one, too") {
   Arriving file(hungry_gguf());
   file.settings.memory.n_ctx = 32768;
