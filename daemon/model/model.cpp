@@ -49,6 +49,7 @@ void Model::begin_load(Event event) {
   if (std::exchange(is_pull_told_, false)) progress_.drop();
   failure_.reset();
   warning_.reset();
+  reload_failure_.reset();
   last_engine_.reset();
   enter(event);
   adopt_staged();
@@ -75,7 +76,7 @@ void Model::start_bring_up() {
 }
 
 void Model::load_ended(Result<LoadedModel> result) {
-  if (!result) last_engine_ = bring_up_->engine_status();
+  std::optional<answer::EngineStatus> engine = bring_up_->engine_status();
   // The bring-up is calling: it is destroyed when the turn ends, not under its own feet.
   services_.loop.at_end_of_turn([ended = std::shared_ptr<BringUp>(std::move(bring_up_))] {});
   if (std::exchange(starts_over_, false)) {
@@ -86,7 +87,10 @@ void Model::load_ended(Result<LoadedModel> result) {
   const Event event = result ? Event::loaded : Event::failed;
   const Action action = transition(state_, event).action;
   if (state_ != ModelState::unloading) progress_.end();
-  if (action == Action::fail) return failed(event, result.error());
+  if (action == Action::fail) {
+    remember_engine(std::move(engine));
+    return failed(event, result.error());
+  }
   // It was to be ended meanwhile.
   if (action == Action::finish_unload) return released(event);
   loaded_ = std::move(*result);
@@ -165,6 +169,7 @@ void Model::unload(UnloadReason reason, Waiter waiter) {
     case Action::forget_error:
       retry_.stop();
       failure_.reset();
+      last_engine_.reset();
       enter(Event::unload);
       if (!is_pull_told_) publish(status::Unloaded{reason});  // else the pull's end says it
       return tell_unloaded();
@@ -251,7 +256,7 @@ ModelView Model::view() const {
           .phase = is_loading ? progress_.phase() : std::nullopt,
           .is_restarting = restart_.has_value(),
           .error = failure_ ? std::optional(failure_->message) : std::nullopt,
-          .warning = warning_,
+          .warning = reload_failure_ ? reload_failure_ : warning_,
           .gave_up = state_ == ModelState::error && !retry_.is_running()};
 }
 
@@ -265,7 +270,7 @@ answer::ModelStatus Model::status() const {
   answer::ModelStatus status{.name = name(),
                              .state = state_,
                              .status = last_status_,
-                             .phase = seen.phase,
+                             .phase = staging_ ? progress_.phase() : seen.phase,
                              .availability = availability_of(seen),
                              .health = health_of(seen),
                              .since = since_,
@@ -304,10 +309,14 @@ void Model::log_availability() {
 }
 
 void Model::warn(std::string code, std::string message) {
+  warning_ = message;
+  tell_warning(std::move(code), std::move(message));
+}
+
+void Model::tell_warning(std::string code, std::string message) {
   // What had come before it is told before it.
   progress_.flush();
   spdlog::warn("{}: {}: {}", name(), code, message);
-  warning_ = message;
   publish(status::Warning{std::move(code), std::move(message)});
 }
 

@@ -119,6 +119,7 @@ class Model final : private engine::EngineUser {
   void given_back();
   void released(Event event);
   void break_down(Event event, const Error& error);
+  void remember_engine(std::optional<answer::EngineStatus> engine);
 
   // Of an engine that was up before.
   void on_engine_phase(LoadPhase phase) override { tell_phase(std::move(phase)); }
@@ -144,6 +145,7 @@ class Model final : private engine::EngineUser {
   void publish(Status status);
   void log_availability();
   void warn(std::string code, std::string message);
+  void tell_warning(std::string code, std::string message);
   void enter(Event event);
   std::vector<std::string> public_sockets() const;
 
@@ -198,7 +200,8 @@ class Model final : private engine::EngineUser {
   std::optional<PhaseKind> last_phase_;
   std::optional<status::Failed> failure_;  // while the state is error
   std::optional<std::string> warning_;
-  std::optional<answer::EngineStatus> last_engine_;  // of the last load that failed
+  std::optional<std::string> reload_failure_;        // why what is configured is not what is loaded
+  std::optional<answer::EngineStatus> last_engine_;  // of the last load that failed, while the state is error
   Availability availability_ = availability_of({});  // as it was logged last
 };
 

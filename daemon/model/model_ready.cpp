@@ -136,10 +136,17 @@ void Model::break_down(Event event, const Error& error) {
   published_.unpublish();
   stop_watching();
   progress_.end();
-  last_engine_ = loaded_->engine->status();
+  remember_engine(loaded_->engine->status());
   // The memory is given back while the model is in error already; a load that comes meanwhile waits for it.
   release();
   failed(event, error);
+}
+
+// What it said and how it ended explain the error. Its process ends with it, and its number may be another's
+// soon.
+void Model::remember_engine(std::optional<answer::EngineStatus> engine) {
+  last_engine_ = std::move(engine);
+  if (last_engine_) last_engine_->pid.reset();
 }
 
 }  // namespace ggufd::model

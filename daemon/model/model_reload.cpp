@@ -40,8 +40,11 @@ void Model::reconfigure(config::ModelConfig next, bool has_new_engine) {
 
 void Model::keep_loaded(config::ModelConfig next) {
   staged_config_.reset();
+  const bool was_behind = std::exchange(reload_failure_, std::nullopt).has_value();
   if (next != config_) take_config(std::move(next));
-  if (staging_) end_staging(fail(ErrorCode::cancelled, "what is loaded is what is configured again"));
+  if (staging_) return end_staging(fail(ErrorCode::cancelled, "what is loaded is what is configured again"));
+  // Nothing is wrong with it any more: that is told as any other change is.
+  if (was_behind && state_ == ModelState::ready) tell_ready();
 }
 
 void Model::take_config(config::ModelConfig next) {
@@ -63,6 +66,7 @@ bool Model::runs_llama_server() const {
 
 void Model::stage(config::ModelConfig next) {
   restart_ = {.reason = RestartReason::reload};
+  reload_failure_.reset();
   const bool must_have_engine = next.engine == config::EngineChoice::llama_server ||
                                 (next.engine == config::EngineChoice::automatic && runs_llama_server());
   staged_config_ = std::move(next);
@@ -97,8 +101,9 @@ void Model::staged(const Result<answer::Blob>& result) {
 // What is loaded stays as it is: the next reload tries again.
 void Model::staging_failed(const Error& error) {
   if (state_ == ModelState::ready) progress_.end();
-  warn("reload_failed", fmt::format("what is loaded stays; its new configuration can't be loaded: {}: {}",
-                                    name_of(error.code), error.message));
+  reload_failure_ = fmt::format("what is loaded stays; its new configuration can't be loaded: {}: {}",
+                                name_of(error.code), error.message);
+  tell_warning("reload_failed", *reload_failure_);
   end_staging(std::unexpected(error));
 }
 
@@ -130,6 +135,7 @@ void Model::start_over(Event event) {
   restart_ = {.reason = RestartReason::reload};
   has_staged_ = false;
   warning_.reset();
+  reload_failure_.reset();
   enter(event);
   publish(*restart_);
   if (bring_up_) {

@@ -233,6 +233,40 @@ TEST_CASE("new bytes that arrive while an engine is started again, or warms up, 
   }
 }
 
+TEST_CASE("an engine that ended with its model's error is not told as one that runs") {
+  Engined one("");
+  const auto check_told = [&] {
+    const answer::EngineStatus engine = one.model->status().engine;
+    CHECK_FALSE(engine.pid);
+    CHECK(engine.backend == Backend::llama_server);
+    one.unload();
+    CHECK(one.model->state() == ModelState::uninitialized);
+    CHECK(one.model->status().engine == answer::EngineStatus());
+  };
+  SUBCASE("the file was lost") {
+    one.load_until(ModelState::ready);
+    CHECK(one.model->status().engine.pid);
+    std::filesystem::resize_file(one.house.files + "/m.gguf", 64);
+    one.model->check_mapped_files();
+    one.until(ModelState::error);
+    check_told();
+  }
+  SUBCASE("the load took too long") {
+    one.house.llama.environment.push_back("GGML_FAKE_MOOD=slow_load=30");
+    config::ModelConfig impatient = one.configured(256);
+    impatient.load_timeout_s = 1;
+    one.model->reconfigure(impatient, false);
+    one.load_until(ModelState::error);
+    check_told();
+  }
+  SUBCASE("the load was cancelled") {
+    one.house.llama.environment.push_back("GGML_FAKE_MOOD=busy=30");
+    one.load_until(ModelState::warming_up);
+    one.unload();
+    CHECK(one.model->status().engine == answer::EngineStatus());
+  }
+}
+
 TEST_CASE("bytes that changed while they are served by an engine end it") {
   Engined one("");
   one.load_until(ModelState::ready);

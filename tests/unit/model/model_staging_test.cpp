@@ -141,6 +141,46 @@ TEST_CASE("reconfigure: taken back while the new bytes come, what is loaded stay
   CHECK(subject.model->config() == before);
 }
 
+TEST_CASE("reconfigure: a change that failed and is taken back leaves no warning, but that of the load") {
+  for (const bool has_warning : {false, true}) {
+    CAPTURE(has_warning);
+    Subject subject;
+    if (has_warning) {
+      config::ModelConfig config = subject.model->config();
+      config.engine = config::EngineChoice::automatic;
+      subject.model->reconfigure(config, false);
+    }
+    subject.load();
+    const config::ModelConfig before = subject.model->config();
+    const Availability loaded = subject.model->status().availability;
+    CHECK(loaded.code == (has_warning ? 300 : 200));
+    subject.wait_for(subject.reconfigure(in_place(subject.house.files + "/none.gguf")));
+    CHECK(subject.model->status().availability.message.value->find("what is loaded stays") == 0);
+    subject.house.log.events.clear();
+    CHECK(subject.reconfigure(before).is(ModelState::ready));
+    CHECK(subject.model->status().availability == loaded);
+    CHECK(subject.story() == Lines{"ready"});
+    CHECK(subject.reconfigure(before).is(ModelState::ready));
+    CHECK(subject.story() == Lines{"ready"});
+  }
+}
+
+TEST_CASE("reconfigure: while the new bytes come the status has their phase, and the model is as available") {
+  Subject subject;
+  subject.load();
+  subject.wait_for(subject.reconfigure(in_place(subject.house.files + "/none.gguf")));
+  CHECK(subject.model->status().availability.code == 300);
+  const Waiting told = subject.reconfigure(subject.with_new_bytes());
+  CHECK(subject.model->status().availability.code == 200);
+  subject.until_asked();
+  CHECK(subject.model->status().phase == PhaseKind::download);
+  CHECK(subject.model->status().availability.code == 200);
+  subject.server.go();
+  subject.wait_for(told);
+  CHECK(told.is(ModelState::ready));
+  CHECK_FALSE(subject.model->status().phase);
+}
+
 TEST_CASE("reconfigure: another change while the new bytes come takes their place") {
   Subject subject;
   subject.load();
