@@ -26,7 +26,8 @@ struct LsModel {
     f("shards", self.shards, "of a split GGUF every shard's digest");
     f("size_bytes", self.size_bytes, "of all shards");
     f("integrity", self.integrity,
-      "what holds without hashing: stat-cached, kernel-enforced, unverified, missing");
+      "what holds without hashing: stat-cached, kernel-enforced, unverified, missing; in place: a local file "
+      "that was pinned on first use");
     f("verified_at", self.verified_at, "of the last full hash");
     f("path", self.path, "the file; of a split GGUF the first");
   }
@@ -103,6 +104,7 @@ struct LsDocument {
 };
 
 std::string integrity_of(const store::ListedModel& model) {
+  if (model.is_in_place) return "in place";
   if (!model.is_complete) return "missing";
   return model.needs_hash ? "unverified" : std::string(name_of(model.integrity));
 }
@@ -155,9 +157,10 @@ std::string models_section(const store::Collection& collection, Timestamp now, c
   Rows rows;
   for (const store::ListedModel& model : collection.models) {
     const std::string integrity = integrity_of(model);
-    const Colour colour = !model.is_complete ? Colour::red
-                          : model.needs_hash ? Colour::yellow
-                                             : Colour::green;
+    const Colour colour = model.is_in_place    ? Colour::green
+                          : !model.is_complete ? Colour::red
+                          : model.needs_hash   ? Colour::yellow
+                                               : Colour::green;
     rows.push_back({{model.name},
                     {human_bytes(model.size_bytes)},
                     {integrity, colour},

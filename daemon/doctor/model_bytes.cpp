@@ -127,6 +127,13 @@ void judge_missing(const config::Config& config, const config::ModelConfig& mode
              fmt::format("`ggufctl pull {}` fetches it before it is needed", model.name));
 }
 
+// What the bytes of a local file are compared with; none of one that may be anything.
+Result<std::vector<store::Digest>> local_digests_of(const store::BlobStore& store,
+                                                    const config::ModelConfig& model) {
+  if (model.sha256.empty() && model.pin != config::Pin::first_use) return std::vector<store::Digest>();
+  return digests_of(store, model);
+}
+
 // The other shards of a local split model are the load's business: it names each one that is missing.
 void check_local_file(const store::BlobStore& store, const config::ModelConfig& model,
                       const std::string& path, Timestamp now, Group& group) {
@@ -152,11 +159,16 @@ void check_local_file(const store::BlobStore& store, const config::ModelConfig& 
     return group.warn(model.name, fmt::format("{}: hashed at the next load", path),
                       "nothing has to be done; a file that only its owner may write is hashed once");
   }
-  if (!model.sha256.empty() && model.sha256.front() != (*stamp)->digest.to_hex()) {
-    return group.fail(model.name,
-                      fmt::format("{} has the SHA-256 {}, and sha256 says {}", path,
-                                  (*stamp)->digest.to_hex(), model.sha256.front()),
-                      "correct sha256, or replace the file");
+  const auto digests = local_digests_of(store, model);
+  if (!digests) return group.fail(model.name, digests.error().message, "remove that manifest");
+  if (!digests->empty() && digests->front() != (*stamp)->digest) {
+    const bool is_configured = !model.sha256.empty();
+    return group.fail(
+        model.name,
+        fmt::format("{} has the SHA-256 {}, and {} says {}", path, (*stamp)->digest.to_hex(),
+                    is_configured ? "sha256" : "its manifest (pin first-use)", digests->front().to_hex()),
+        is_configured ? "correct sha256, or replace the file"
+                      : fmt::format("replace the file, or let `ggufctl rm {}` forget the pin", model.name));
   }
   group.ok(model.name, fmt::format("{}, {}, used in place, verified {}", path, memory::amount(size_bytes),
                                    ago((*stamp)->verified_at, now)));

@@ -18,6 +18,7 @@ const BringUp::Step BringUp::steps[] = {
     &BringUp::keep,               // the store is told of it: manifest, links to a split model's shards
     &BringUp::verify,             // what is here and not known to be good is hashed
     &BringUp::map,                // the verified descriptors are mapped and their headers read
+    &BringUp::pin,                // local files pinned on first use: the manifest says what they are
     &BringUp::admit,              // is there memory for all of it?
     &BringUp::prefault,           // its pages are brought into memory
     &BringUp::lock_pages,         // and kept there, where the configuration says so

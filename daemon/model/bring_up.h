@@ -62,6 +62,7 @@ class BringUp final : public loop::Operation, private engine::EngineUser {
   void keep();
   void verify();
   void map();
+  void pin();
   void admit();
   void prefault();
   void lock_pages();

@@ -46,7 +46,7 @@ void BringUp::check_local() {
       [store = services_.store, model = model_]() -> Result<Look> {
         auto files = model_files(store, model);
         if (!files) return std::unexpected(files.error());
-        auto copies = find_local_copies(store, *files);
+        auto copies = find_local_copies(store, model, *files);
         if (!copies) return std::unexpected(copies.error());
         return Look{std::move(*files), std::move(*copies)};
       },
@@ -61,7 +61,7 @@ void BringUp::found(std::vector<ModelFile> files, std::vector<std::optional<Loca
     copies_.push_back(copy ? std::make_shared<LocalCopy>(std::move(*copy)) : nullptr);
   }
   if (std::ranges::find(copies_, nullptr) == copies_.end()) {
-    auto checked = check_size(model_, copies_.front()->path, total_bytes(copies_));
+    auto checked = check_size(model_, copies_.front()->path, copies_.size(), total_bytes(copies_));
     if (!checked) return stop(std::move(checked.error()));
     return advance();
   }
@@ -118,20 +118,21 @@ void BringUp::pulled(std::vector<std::optional<fetch::Pulled>> files) {
   }
   has_pulled_ = true;
   has_verified_ = false;
-  on_pool<Copies>([store = services_.store, files = std::move(files),
-                   copies = copies_] { return copies_of(store, files, copies); },
-                  [this](Copies copies) {
-                    copies_ = std::move(copies);
-                    for (const auto& copy : copies_) {
-                      if (copy->needs_hash || copy->is_in_place() || copy->blob->reason.empty()) continue;
-                      // It is good, only its stamp could not be written: the next start will hash it.
-                      callbacks_.on_warning("not_stamped",
-                                            fmt::format("{}: {}", copy->path, copy->blob->reason));
-                    }
-                    auto checked = check_size(model_, copies_.front()->path, total_bytes(copies_));
-                    if (!checked) return stop(std::move(checked.error()));
-                    advance();
-                  });
+  on_pool<Copies>(
+      [store = services_.store, files = std::move(files), copies = copies_] {
+        return copies_of(store, files, copies);
+      },
+      [this](Copies copies) {
+        copies_ = std::move(copies);
+        for (const auto& copy : copies_) {
+          if (copy->needs_hash || copy->is_in_place() || copy->blob->reason.empty()) continue;
+          // It is good, only its stamp could not be written: the next start will hash it.
+          callbacks_.on_warning("not_stamped", fmt::format("{}: {}", copy->path, copy->blob->reason));
+        }
+        auto checked = check_size(model_, copies_.front()->path, copies_.size(), total_bytes(copies_));
+        if (!checked) return stop(std::move(checked.error()));
+        advance();
+      });
 }
 
 void BringUp::keep() {
@@ -168,10 +169,7 @@ void BringUp::verify() {
       to_hash = i;
     } else if (files_[i].digest && copy.digest != files_[i].digest) {
       return stop(
-          {ErrorCode::sha256_mismatch,
-           fmt::format("{} has the SHA-256 {} and should have {}; the file is left as it is: replace it, or "
-                       "correct the model's sha256",
-                       copy.path, copy.digest->to_hex(), files_[i].digest->to_hex())});
+          {ErrorCode::sha256_mismatch, wrong_local_file(model_, copy.path, *copy.digest, *files_[i].digest)});
     }
   }
   if (to_hash < copies_.size()) return hash(to_hash);
@@ -182,6 +180,20 @@ void BringUp::verify() {
   }
   callbacks_.on_identified(*copies_.front()->digest, size_bytes);
   advance();
+}
+
+// What is fetched has its manifest by now. Local files get theirs once they are known to be a model: one that
+// is none may be exchanged for one.
+void BringUp::pin() {
+  if (!is_pinned_on_first_use(model_) || files_.front().digest) return advance();
+  for (std::size_t i = 0; i < files_.size(); ++i) files_[i].digest = copies_[i]->digest;
+  on_pool<bool>(
+      [store = services_.store, pinned = kept_in_place(model_.name, copies_)]() -> Result<bool> {
+        if (auto recorded = record_manifest(store, pinned); !recorded)
+          return std::unexpected(recorded.error());
+        return true;
+      },
+      [this](bool) { advance(); });
 }
 
 // The progress is that of all files: those that need no hash are verified.

@@ -28,6 +28,16 @@ store::ManifestSource manifest_source(const config::Source& source, const std::s
 
 }  // namespace
 
+KeptModel kept_in_place(const std::string& name, const Copies& copies) {
+  KeptModel kept{.name = name,
+                 .digests = {},
+                 .size_bytes = total_bytes(copies),
+                 .source = {config::FileSource{copies.front()->path}},
+                 .revision = ""};
+  for (const auto& copy : copies) kept.digests.push_back(*copy->digest);
+  return kept;
+}
+
 Result<void> record_manifest(const store::BlobStore& store, const KeptModel& model) {
   const auto present = store::read_manifest(store.root(), model.name);
   if (present && *present && store::blobs_of(**present) == model.digests &&

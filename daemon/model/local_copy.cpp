@@ -2,9 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
 #include <utility>
 
 namespace ggufd::model {
@@ -15,9 +20,45 @@ const std::string* path_of(const config::Source& source) {
   return file == nullptr ? nullptr : &file->path;
 }
 
-// Nothing where there is no file of that name.
+// What a source's path leads to, where that is no file.
+std::string_view kind_of_file(mode_t mode) {
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return S_ISCHR(mode) || S_ISBLK(mode) ? "a device" : "no regular file";
+}
+
+// Where a source's path really leads, over symbolic links; a download cache may hold nothing else. Nothing
+// where there is no such name.
+Result<std::optional<std::string>> resolve_source(const std::string& path) {
+  struct stat status{};
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  if (!real) {
+    const int error_number = errno;
+    const bool is_link = ::lstat(path.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+    if (error_number == ENOENT && !is_link) return std::nullopt;
+    const Error error = system_error(fmt::format("looking for {}", path), error_number);
+    if (error_number == ENOENT || error_number == ELOOP) {
+      return fail(ErrorCode::bad_source,
+                  fmt::format("{} is a symbolic link that leads {}; put its file back, or name another", path,
+                              error_number == ELOOP ? "back to itself" : "to nothing"));
+    }
+    return fail(ErrorCode::bad_source, fmt::format("{}; check the model's source", error.message));
+  }
+  std::string found = real.get();
+  if (::stat(real.get(), &status) != 0 || S_ISREG(status.st_mode)) return found;
+  if (S_ISDIR(status.st_mode))
+    return fail(ErrorCode::bad_source, fmt::format("{} is a folder; name the GGUF in it", path));
+  return fail(ErrorCode::bad_source,
+              fmt::format("{} is {}; name a GGUF file", path, kind_of_file(status.st_mode)));
+}
+
+// Nothing where there is no file of that name. The copy keeps the name of the source, by which a split
+// model's shards find each other.
 Result<std::optional<LocalCopy>> open_in_place(const store::BlobStore& store, const std::string& path) {
-  auto file = store::open_regular(path, O_RDONLY);
+  const auto real = resolve_source(path);
+  if (!real) return std::unexpected(real.error());
+  if (!*real) return std::nullopt;
+  auto file = store::open_regular(**real, O_RDONLY);
   if (!file) return fail(ErrorCode::bad_source, file.error().message);
   if (!*file) return std::nullopt;
   LocalCopy copy{.file = std::move(**file), .path = path};
@@ -45,9 +86,9 @@ bool are_all_here(const FoundCopies& copies) {
 }
 
 // The local files that mirror number `mirror` names, up to the first that is not there. None where it is of
-// the network.
-Result<FoundCopies> find_in_place(const store::BlobStore& store, const std::vector<ModelFile>& files,
-                                  std::size_t mirror) {
+// the network. An error where one can't be used, or all of them have not the size that is configured.
+Result<FoundCopies> find_in_place(const store::BlobStore& store, const config::ModelConfig& model,
+                                  const std::vector<ModelFile>& files, std::size_t mirror) {
   FoundCopies copies(files.size());
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string* path = path_of(files[i].sources[mirror]);
@@ -57,8 +98,51 @@ Result<FoundCopies> find_in_place(const store::BlobStore& store, const std::vect
     copies[i] = std::move(*opened);
     if (!copies[i]) break;
   }
+  if (!are_all_here(copies)) return copies;
+  std::uint64_t size_bytes = 0;
+  for (const auto& copy : copies) size_bytes += copy->size_bytes;
+  auto checked = check_size(model, copies.front()->path, copies.size(), size_bytes);
+  if (!checked) return std::unexpected(checked.error());
   return copies;
 }
+
+// The same of several mirrors; what is wrong with one is kept for the case that no other is any better.
+class MirrorsInPlace {
+ public:
+  MirrorsInPlace(const store::BlobStore& store, const config::ModelConfig& model,
+                 const std::vector<ModelFile>& files)
+      : store_(store), model_(model), files_(files) {}
+
+  // Nothing where that mirror has not all of the files.
+  std::optional<FoundCopies> look_at(std::size_t mirror) {
+    auto copies = find_in_place(store_, model_, files_, mirror);
+    if (copies && are_all_here(*copies)) return std::move(*copies);
+    if (!copies && !first_error_) first_error_ = copies.error();
+    if (copies && mirror == 0) preferred_ = std::move(*copies);
+    return std::nullopt;
+  }
+
+  // Of a model that is of this machine only.
+  Error error() const {
+    if (first_error_) return *first_error_;
+    const auto missing =
+        std::ranges::find_if(preferred_, [](const auto& copy) { return !copy; }) - preferred_.begin();
+    const ModelFile& file = files_[static_cast<std::size_t>(missing)];
+    return {ErrorCode::bad_source, fmt::format("there is no file {}; check the model's source",
+                                               config::to_string(file.sources.front()))};
+  }
+  // Where the network has the files: what is passed over.
+  void warn() const {
+    if (first_error_) spdlog::warn("{}: passed over: {}", model_.name, first_error_->message);
+  }
+
+ private:
+  const store::BlobStore& store_;
+  const config::ModelConfig& model_;
+  const std::vector<ModelFile>& files_;
+  FoundCopies preferred_;
+  std::optional<Error> first_error_;
+};
 
 Result<FoundCopies> find_blobs(const store::BlobStore& store, const std::vector<ModelFile>& files) {
   FoundCopies copies(files.size());
@@ -72,14 +156,6 @@ Result<FoundCopies> find_blobs(const store::BlobStore& store, const std::vector<
   return copies;
 }
 
-// Of a model that is of this machine only.
-Error not_there(const std::vector<ModelFile>& files, const FoundCopies& copies) {
-  const auto missing = std::ranges::find_if(copies, [](const auto& copy) { return !copy; }) - copies.begin();
-  return {ErrorCode::bad_source,
-          fmt::format("there is no file {}; check the model's source",
-                      config::to_string(files[static_cast<std::size_t>(missing)].sources.front()))};
-}
-
 }  // namespace
 
 std::string path_to_check(const store::BlobStore& store, const config::ModelConfig& model) {
@@ -88,19 +164,18 @@ std::string path_to_check(const store::BlobStore& store, const config::ModelConf
   return digest ? store.blob_path(*digest) : store.manifest_path(model.name);
 }
 
-Result<FoundCopies> find_local_copies(const store::BlobStore& store, const std::vector<ModelFile>& files) {
-  auto preferred = find_in_place(store, files, 0);
-  if (!preferred || are_all_here(*preferred)) return preferred;
+Result<FoundCopies> find_local_copies(const store::BlobStore& store, const config::ModelConfig& model,
+                                      const std::vector<ModelFile>& files) {
+  MirrorsInPlace in_place(store, model, files);
+  if (auto preferred = in_place.look_at(0)) return std::move(*preferred);
   auto blobs = find_blobs(store, files);
   if (!blobs || are_all_here(*blobs)) return blobs;
   const auto& sources = files.front().sources;
   for (std::size_t mirror = 1; mirror < sources.size(); ++mirror) {
-    auto copies = find_in_place(store, files, mirror);
-    if (!copies || are_all_here(*copies)) return copies;
+    if (auto copies = in_place.look_at(mirror)) return std::move(*copies);
   }
-  if (std::ranges::none_of(sources, &config::Source::is_network)) {
-    return std::unexpected(not_there(files, *preferred));
-  }
+  if (std::ranges::none_of(sources, &config::Source::is_network)) return std::unexpected(in_place.error());
+  in_place.warn();
   return blobs;
 }
 
@@ -114,11 +189,28 @@ LocalCopy local_copy_of(std::shared_ptr<store::FoundBlob> blob, const store::Dig
   return copy;
 }
 
-Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::uint64_t size_bytes) {
+Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::size_t files,
+                        std::uint64_t size_bytes) {
   if (!model.size_bytes || *model.size_bytes == size_bytes) return {};
-  return fail(ErrorCode::size_mismatch,
-              fmt::format("{} has {} bytes and size_bytes says {}; correct the one that is wrong", path,
-                          size_bytes, *model.size_bytes));
+  const std::string have = files == 1 ? fmt::format("{} has {} bytes", path, size_bytes)
+                                      : fmt::format("the {} files of {}, from {} on, have {} bytes together",
+                                                    files, model.name, path, size_bytes);
+  return fail(
+      ErrorCode::size_mismatch,
+      fmt::format("{} and size_bytes says {}; correct the one that is wrong", have, *model.size_bytes));
+}
+
+std::string wrong_local_file(const config::ModelConfig& model, const std::string& path,
+                             const store::Digest& actual, const store::Digest& expected) {
+  const std::string what =
+      fmt::format("{} has the SHA-256 {} and should have {}", path, actual.to_hex(), expected.to_hex());
+  if (!is_pinned_on_first_use(model)) {
+    return what + "; the file is left as it is: replace it, or correct the model's sha256";
+  }
+  return fmt::format(
+      "{}, which was pinned on first use; the file is left as it is: put the old one back or, where the new "
+      "one is right, `ggufctl rm {}` forgets the pin",
+      what, model.name);
 }
 
 Result<void> record_hash(const store::BlobStore& store, LocalCopy& copy, const store::Digest& digest) {

@@ -41,15 +41,24 @@ std::string path_to_check(const store::BlobStore& store, const config::ModelConf
 
 // The copies that are here, one for each file; nothing for those that have to be fetched. In this order: the
 // local files, where the preferred source names them; the blobs; local files that another mirror names. Local
-// files are used where all of them are there, so that a split model's shards lie beside each other.
-// `bad_source` where only local files are named and one is not there, or where one is no regular file.
+// files are used where all of them are there, so that a split model's shards lie beside each other, and have
+// size_bytes together; else the next mirror is looked at. A symbolic link is followed.
+// Where only local files are named and none are usable: `bad_source` or `size_mismatch`, of the first that
+// something is wrong with.
 Result<std::vector<std::optional<LocalCopy>>> find_local_copies(const store::BlobStore& store,
+                                                                const config::ModelConfig& model,
                                                                 const std::vector<ModelFile>& files);
 
 LocalCopy local_copy_of(std::shared_ptr<store::FoundBlob> blob, const store::Digest& digest);
 
 // `size_mismatch` where the files have another size than size_bytes says, all together.
-Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::uint64_t size_bytes);
+// `path` is the first one's.
+Result<void> check_size(const config::ModelConfig& model, const std::string& path, std::size_t files,
+                        std::uint64_t size_bytes);
+
+// The sentence of `sha256_mismatch` for a local file, which is left as it is.
+std::string wrong_local_file(const config::ModelConfig& model, const std::string& path,
+                             const store::Digest& actual, const store::Digest& expected);
 
 // Records that the whole copy was hashed to `digest`, so that the next start need not do it again. `io` where
 // the file changed while it was hashed. A stamp that cannot be written (a full disk) is no error:

@@ -66,8 +66,7 @@ Result<std::vector<store::Digest>> expected_digests(const store::BlobStore& stor
                 fmt::format("{} has {} files and its sha256 {} digests; give one for each", model.name, files,
                             digests.size()));
   }
-  const bool is_fetched = std::ranges::any_of(model.sources, &config::Source::is_network);
-  if (model.pin != config::Pin::first_use || !is_fetched) return digests;
+  if (!is_pinned_on_first_use(model)) return digests;
   const auto manifest = store::read_manifest(store.root(), model.name);
   if (!manifest) return std::unexpected(manifest.error());
   if (!*manifest) return digests;
@@ -85,6 +84,10 @@ std::vector<config::Source> ModelFile::network_sources() const {
   std::vector<config::Source> found;
   std::ranges::copy_if(sources, std::back_inserter(found), &config::Source::is_network);
   return found;
+}
+
+bool is_pinned_on_first_use(const config::ModelConfig& model) {
+  return model.pin == config::Pin::first_use && model.sha256.empty();
 }
 
 Result<std::vector<ModelFile>> model_files(const store::BlobStore& store, const config::ModelConfig& model) {

@@ -23,6 +23,9 @@ struct ModelFile {
   std::vector<config::Source> network_sources() const;
 };
 
+// Whether the first digests that are seen are recorded in the manifest, and required from then on.
+bool is_pinned_on_first_use(const config::ModelConfig& model);
+
 // All files of the model in their order, with the digests of the configuration or, where it pins on first
 // use, of the manifest. Blocks. `bad_source` where the mirrors do not name the same number of shards, or not
 // the first one; `sha256_mismatch` where the manifest pins another number of files; `io` for a manifest that

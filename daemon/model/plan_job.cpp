@@ -25,7 +25,7 @@ Result<gguf::MemoryPlanner> planner_of_files(const store::BlobStore& store,
                                              const config::ModelConfig& model) {
   const auto files = model_files(store, model);
   if (!files) return std::unexpected(files.error());
-  auto found = find_local_copies(store, *files);
+  auto found = find_local_copies(store, model, *files);
   if (!found) return std::unexpected(found.error());
   Copies copies;
   for (auto& copy : *found) {

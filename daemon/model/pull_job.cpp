@@ -31,11 +31,6 @@ Result<void> check_name(const store::BlobStore& store, const config::ModelConfig
           model.name, known_file));
 }
 
-std::string wrong_local_file(const LocalCopy& copy, const ModelFile& file) {
-  return fmt::format("{} has SHA-256 {} instead of {}; correct the file, or the model's sha256", copy.path,
-                     copy.digest->to_hex(), file.digest->to_hex());
-}
-
 }  // namespace
 
 PullJob::PullJob(Services& services, const config::ModelConfig& model, Name name, PullJobCallbacks callbacks)
@@ -73,7 +68,7 @@ Result<PullJob::Found> PullJob::find(const store::BlobStore& store, const config
   }
   auto files = model_files(store, model);
   if (!files) return std::unexpected(files.error());
-  auto copies = find_local_copies(store, *files);
+  auto copies = find_local_copies(store, model, *files);
   if (!copies) return std::unexpected(copies.error());
   Found found{std::move(*files), {}};
   for (std::optional<LocalCopy>& copy : *copies) {
@@ -223,10 +218,11 @@ void PullJob::keep() {
     const LocalCopy& copy = *found_.copies[i];
     if (!file.digest) file.digest = copy.digest;
     if (file.digest != copy.digest)
-      return finish(fail(ErrorCode::sha256_mismatch, wrong_local_file(copy, file)));
+      return finish(
+          fail(ErrorCode::sha256_mismatch, wrong_local_file(model_, copy.path, *copy.digest, *file.digest)));
     kept.digests.push_back(*copy.digest);
   }
-  if (auto checked = check_size(model_, first.path, kept.size_bytes); !checked) {
+  if (auto checked = check_size(model_, first.path, found_.files.size(), kept.size_bytes); !checked) {
     return finish(std::unexpected(checked.error()));
   }
   answer::Blob answer{.sha256 = first.digest->to_hex(), .bytes = kept.size_bytes, .path = first.path};

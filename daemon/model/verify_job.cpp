@@ -26,20 +26,19 @@ Error not_in_store(const config::ModelConfig& model) {
 
 // Records that all of a local file was hashed, and says what is wrong with it; nothing where it is as it
 // should be.
-Result<std::string> check_in_place(const store::BlobStore& store, LocalCopy& copy,
-                                   const std::optional<store::Digest>& expected,
+Result<std::string> check_in_place(const store::BlobStore& store, const config::ModelConfig& model,
+                                   LocalCopy& copy, const std::optional<store::Digest>& expected,
                                    const store::Digest& actual) {
   if (auto recorded = record_hash(store, copy, actual); !recorded) return std::unexpected(recorded.error());
   if (!copy.not_stamped.empty()) spdlog::warn("{}", copy.not_stamped);
   if (!expected || actual == *expected) return "";
-  return fmt::format("{} has SHA-256 {} instead of {}; correct the file, or the model's sha256", copy.path,
-                     actual.to_hex(), expected->to_hex());
+  return wrong_local_file(model, copy.path, actual, *expected);
 }
 
 }  // namespace
 
 VerifyJob::VerifyJob(loop::Loop& loop, store::BlobStore store, const config::ModelConfig& model, Done on_done)
-    : loop_(loop), store_(std::move(store)), on_done_(std::move(on_done)) {
+    : loop_(loop), store_(std::move(store)), model_(model), on_done_(std::move(on_done)) {
   operation_ = loop::offload<Files>(
       loop_, [store = store_, model](loop::CancelToken) { return open(store, model); },
       [this](Result<Files> files) {
@@ -53,7 +52,7 @@ VerifyJob::VerifyJob(loop::Loop& loop, store::BlobStore store, const config::Mod
 Result<VerifyJob::Files> VerifyJob::open(const store::BlobStore& store, const config::ModelConfig& model) {
   const auto named = model_files(store, model);
   if (!named) return std::unexpected(named.error());
-  auto copies = find_local_copies(store, *named);
+  auto copies = find_local_copies(store, model, *named);
   if (!copies) return std::unexpected(copies.error());
   Files files;
   for (std::size_t i = 0; i < copies->size(); ++i) {
@@ -102,8 +101,8 @@ void VerifyJob::hashed(const store::Digest& actual) {
   ++current_;
   operation_ = loop::offload<std::string>(
       loop_,
-      [store = store_, file, actual](loop::CancelToken) -> Result<std::string> {
-        if (file->copy.is_in_place()) return check_in_place(store, file->copy, file->expected, actual);
+      [store = store_, model = model_, file, actual](loop::CancelToken) -> Result<std::string> {
+        if (file->copy.is_in_place()) return check_in_place(store, model, file->copy, file->expected, actual);
         const auto bad = check_blob(store, *file->expected, *file->copy.blob, actual);
         if (!bad) return std::unexpected(bad.error());
         return *bad ? to_string(**bad) : "";

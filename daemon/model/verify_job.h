@@ -40,6 +40,7 @@ class VerifyJob final : public loop::Operation {
 
   loop::Loop& loop_;
   const store::BlobStore store_;
+  const config::ModelConfig model_;
   Done on_done_;
   loop::OperationPtr operation_;
   Files files_;  // each shared with the pool while it works on it

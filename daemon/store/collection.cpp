@@ -140,6 +140,11 @@ void Listing::list_model(const std::string& name) {
     named_.insert(digest);
   }
   if (!model.is_complete) model.size_bytes = (*manifest)->size_bytes;
+  // The daemon fetches no local files: such a manifest of its own says what they must be, and no more.
+  const ManifestSource& source = (*manifest)->source;
+  model.is_in_place =
+      !model.is_complete && source.registry == "file" && (*manifest)->produced_by.starts_with("ggufd ");
+  if (model.is_in_place) model.path = source.filename;
   found_.models.push_back(std::move(model));
 }
 

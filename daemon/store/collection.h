@@ -16,9 +16,10 @@ namespace ggufd::store {
 
 struct ListedModel {
   std::string name;
-  std::vector<Digest> shards;               // one for a model that is not split
-  std::uint64_t size_bytes = 0;             // of all shards
-  bool is_complete = false;                 // every blob is there
+  std::vector<Digest> shards;    // one for a model that is not split
+  std::uint64_t size_bytes = 0;  // of all shards
+  bool is_complete = false;      // every blob is there
+  bool is_in_place = false;      // no blobs: its owner's files, pinned on first use; `path` is the first
   Integrity integrity = Integrity::hashed;  // the weakest of its blobs
   bool needs_hash = false;  // of at least one blob nothing may be believed until it is hashed again
   std::optional<Timestamp> verified_at;  // the oldest of its blobs

@@ -94,6 +94,20 @@ TEST_CASE("models: a local file's stamp is compared with the configured digest")
   CHECK_FINDING(scene.look("models", "m"), Outcome::ok, "used in place");
   scene.configure_model(fmt::format(R"("source": "{}", "sha256": "{}")", path, std::string(64, '0')));
   CHECK_FINDING(scene.look("models", "m"), Outcome::fail, "sha256 says 000");
+  const std::string pinned = fmt::format(R"("source": "{}", "pin": "first-use")", path);
+  scene.configure_model(pinned);
+  CHECK_FINDING(scene.look("models", "m"), Outcome::ok, "used in place");
+  store::Manifest manifest{.name = "m",
+                           .blob = "sha256:" + std::string(64, '0'),
+                           .size_bytes = 10,
+                           .source = {"file", "", "", path},
+                           .produced_by = "ggufd 1",
+                           .produced_at = "2026-05-18T00:00:00Z"};
+  REQUIRE(store::write_manifest(scene.store().root(), manifest));
+  CHECK_FINDING(scene.look("models", "m"), Outcome::fail, "its manifest (pin first-use) says 000");
+  manifest.blob = "sha256:" + digest->to_hex();
+  REQUIRE(store::write_manifest(scene.store().root(), manifest));
+  CHECK_FINDING(scene.look("models", "m"), Outcome::ok, "used in place");
 }
 
 }  // namespace

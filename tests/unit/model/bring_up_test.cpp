@@ -120,15 +120,24 @@ TEST_CASE("what is no model is an error that names the file, and nothing stays b
   }
 }
 
-TEST_CASE("a source that is not there, is a folder or a link is bad_source") {
+TEST_CASE("a source that is not there, is a folder or a link to nothing is bad_source") {
   House house;
-  const std::string real = house.file(small_gguf());
-  std::filesystem::create_symlink(real, house.files + "/link");
+  std::filesystem::create_symlink(house.files + "/none", house.files + "/link");
   for (const std::string& path : {house.files + "/none", house.files, house.files + "/link"}) {
     const Recorded load(house, in_place(path));
     CHECK(load.error() == ErrorCode::bad_source);
     CHECK(load.story() == Story{checking_local});
   }
+}
+
+TEST_CASE("a source that is a link is loaded under its own name, as its file") {
+  House house;
+  const std::string link = house.files + "/link.gguf";
+  std::filesystem::create_symlink(house.file(small_gguf(), "blob"), link);
+  const Recorded load(house, in_place(link));
+  REQUIRE(load.is_good());
+  CHECK((*load.end)->path == link);
+  CHECK(load.identified == digest_of(small_gguf()));
 }
 
 TEST_CASE("a size that is not the configured one is size_mismatch") {

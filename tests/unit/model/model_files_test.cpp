@@ -104,9 +104,14 @@ TEST_CASE("on first use no digest is expected, then those of the manifest") {
   const auto others = model_files(house.store(), model_of({url("https://a.org/m-00001-of-00003.gguf")}));
   REQUIRE_FALSE(others);
   CHECK(others.error().code == ErrorCode::sha256_mismatch);
-  const auto local = model_files(house.store(), model_of({file("/m.gguf")}));
+  const auto local = model_files(house.store(), model_of({file("/m-00001-of-00002.gguf")}));
   REQUIRE(local);
-  CHECK_FALSE(local->front().digest);
+  CHECK((*local)[1].digest == digest_of("b"));
+  config::ModelConfig not_pinned = model_of({file("/m.gguf")});
+  not_pinned.pin = config::Pin::required;
+  const auto anything = model_files(house.store(), not_pinned);
+  REQUIRE(anything);
+  CHECK_FALSE(anything->front().digest);
 }
 
 TEST_CASE("a manifest that is damaged is an error on first use, not a new first use") {

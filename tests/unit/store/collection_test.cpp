@@ -42,6 +42,25 @@ TEST_CASE("a model is listed with what would hold if it were loaded now") {
   CHECK_FALSE(collection.models.front().verified_at);
 }
 
+TEST_CASE("a model that is its owner's local file is told from one whose blob is missing") {
+  const Blobs blobs;
+  Manifest manifest{.name = "m",
+                    .blob = "sha256:" + sha256_of("weights")->to_hex(),
+                    .size_bytes = 7,
+                    .source = {"file", "", "", "/a/m.gguf"},
+                    .produced_by = "ggufd 1",
+                    .produced_at = "2026-05-18T00:00:00Z"};
+  REQUIRE(write_manifest(blobs.store.root(), manifest));
+  ListedModel model = listed(blobs).models.front();
+  CHECK(model.is_in_place);
+  CHECK_FALSE(model.is_complete);
+  CHECK(model.path == "/a/m.gguf");
+  CHECK(model.size_bytes == 7);
+  manifest.produced_by = "ggufctl 1";  // an import, whose blob has gone
+  REQUIRE(write_manifest(blobs.store.root(), manifest));
+  CHECK_FALSE(listed(blobs).models.front().is_in_place);
+}
+
 TEST_CASE("a split model is one; its oldest and weakest blob counts") {
   const Blobs blobs;
   const Digest one = blobs.add("one");
