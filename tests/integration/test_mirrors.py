@@ -54,10 +54,21 @@ class Mirrors(fetching.FetchTest):
         sources = [self.origin.url("short.gguf"), self.both[1]]
         self.comes_from_the_second(self.config(sources, size_bytes=self.file.size_bytes))
 
+    def test_the_first_serves_a_page(self):
+        self.origin.fault(PATH, html=True)
+        client = self.ends_well(self.config(self.both))
+        self.assertEqual(self.phases_of(client, "download")[-1]["source_url"], self.both[1])
+        self.assertEqual(len(self.phases_of(client, "quarantine")), 1)
+
+    def test_the_first_serves_a_page_and_no_digest_is_known(self):
+        self.origin.fault(PATH, html=True)
+        self.comes_from_the_second(self.config_without_digest(self.both))
+
     def test_all_are_no_good(self):
         self.origin.fault(PATH, status=404)
         self.other.fault(PATH, status=410)
         self.ends_in("http_status", self.config(self.both))
+        self.assertEqual(list(self.store.glob("blobs/sha256/*/.partial-*")), [], "nothing has arrived")
 
 
 class FilesAmongMirrors(fetching.FetchTest):
