@@ -5,6 +5,7 @@ import shutil
 import unittest
 
 import fetching
+import ggufd
 import story
 from fetching import CONNECTIONS, SEGMENT_BYTES
 from hub import Hub
@@ -250,6 +251,30 @@ class FirstUse(HubTest):
     def test_html_is_no_model(self):
         self.origin.fault(fetching.PATH, html=True)
         self.ends_in(("invalid_gguf", "bad_source", "http_status"), self.config_without_digest(self.source))
+
+
+class FirstUseInPlace(ggufd.DaemonTest):
+    def test_an_exchanged_file_is_refused_until_the_pin_is_forgotten(self):
+        file = self.model("a.gguf", size_mb=2, seed=1)
+        config = self.config_for(file.path, pin="first-use", n_ctx=256)
+        daemon, _, outcome = self.bring_up(config)
+        self.assert_ready(outcome, daemon)
+        self.stop(daemon)
+        self.assertIn("in place", self.ggufctl("ls"))
+        shutil.copy(self.model("b.gguf", size_mb=2, seed=2).path, file.path)
+        daemon, _, outcome = self.bring_up(config)
+        self.assert_error(outcome, "sha256_mismatch")
+        self.assertIn("`ggufctl rm tiny`", outcome["message"])
+        self.stop(daemon)
+        self.ggufctl("rm", "--yes", "tiny")
+        daemon, _, outcome = self.bring_up(config)
+        self.assert_ready(outcome, daemon)
+        self.stop(daemon)
+
+    def ggufctl(self, *arguments):
+        code, printed, errors = ggufd.run_program("ggufctl", "--store", self.store, *arguments, folder=self.folder)
+        self.assertEqual(code, 0, errors)
+        return printed
 
 
 if __name__ == "__main__":
