@@ -57,6 +57,9 @@ install(FILES "${service}/ggufd.socket" DESTINATION lib/systemd/system COMPONENT
 install(FILES "${service}/user/ggufd.socket" DESTINATION lib/systemd/user COMPONENT daemon)
 install(FILES "${service}/sysusers.conf" DESTINATION lib/sysusers.d RENAME ggufd.conf COMPONENT daemon)
 install(FILES README.md DESTINATION "${docs}/ggufd" COMPONENT daemon)
+# What it links to; built extensions and packages of others that lie in it stay behind.
+install(DIRECTORY docs DESTINATION "${docs}/ggufd" COMPONENT daemon
+  PATTERN man EXCLUDE PATTERN node_modules EXCLUDE PATTERN out EXCLUDE PATTERN ".*" EXCLUDE)
 ggufd_install_filled("${service}/org.ggufd.daemon.plist.in" "${docs}/ggufd/examples" daemon)
 
 # Where they were built: the targets `man` and `completions`.

@@ -1,7 +1,9 @@
 """The Debian packages: what is in them, what installing and removing them does, that they run, that the units are sound, and
 that a program builds against the client library that they bring."""
 
+import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import plistlib
@@ -13,6 +15,9 @@ import unittest
 import unittest.mock
 
 import ggufd
+import process
+import replay
+import story
 from debian_root import DebianRoot, contents, fields, run
 from origin import Origin
 
@@ -67,16 +72,27 @@ class Contents(PackageTest):
                     self.assertRegex(mode, r"^(d|-..x)rwxr-xr-x$|^-rwxr-xr-x$|^-rw-r--r--$|^drwxr-xr-x$")
                     self.assertRegex(path, r"^/$|^/usr(/|$)|^/etc(/ggufd(/config\.json)?)?$")
 
-    def test_man_pages_and_completions_are_there_where_the_build_has_made_them(self):
-        build, listing = ggufd.bin_dir().parent, contents(self.daemon)
-        made = {f"/usr/share/man/man{page.suffix[1:]}/{page.name}.gz" for page in (build / "man").glob("*.[1578]")}
-        for name, place in (("ggufctl", "bash-completion/completions"), ("_ggufctl", "zsh/vendor-completions"),
-                            ("ggufctl.fish", "fish/vendor_completions.d")):
-            if (build / "completions" / name).is_file():
-                made.add(f"/usr/share/{place}/{name}")
-        present = {path for path, (mode, _) in listing.items()
-                   if re.match("/usr/share/(man|bash|zsh|fish)", path) and not mode.startswith("d")}
-        self.assertEqual(present, made)
+    MAN_PAGES = {"/usr/share/man/man1/ggufctl.1.gz", "/usr/share/man/man5/ggufd-config.5.gz",
+                 "/usr/share/man/man7/ggufd-protocol.7.gz", "/usr/share/man/man8/ggufd.8.gz"}
+    COMPLETIONS = {"/usr/share/bash-completion/completions/ggufctl", "/usr/share/zsh/vendor-completions/_ggufctl",
+                   "/usr/share/fish/vendor_completions.d/ggufctl.fish"}
+
+    def files_below(self, pattern):
+        return {path for path, (mode, _) in contents(self.daemon).items()
+                if re.match(pattern, path) and not mode.startswith("d")}
+
+    def test_the_completions_are_there(self):
+        self.assertEqual(self.files_below("/usr/share/(bash|zsh|fish)"), self.COMPLETIONS)
+
+    @needs("scdoc")
+    def test_the_man_pages_are_there(self):
+        self.assertEqual(self.files_below("/usr/share/man"), self.MAN_PAGES)
+
+    def test_what_the_readme_links_to_is_there(self):
+        listing = contents(self.daemon)
+        links = re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / "README.md").read_text())
+        self.assertGreater(len(links), 10)
+        self.assertEqual([link for link in links if f"/usr/share/doc/ggufd/{link}" not in listing], [])
 
     def test_checksums_and_configuration_files(self):
         control = self.folder / "control"
@@ -244,6 +260,46 @@ class ClientLibrary(PackageTest):
         ended = subprocess.run([programs[0]], env=environment, capture_output=True, text=True, check=False, timeout=60)
         self.assertEqual(ended.returncode, 3)
         self.assertIn("admin.sock", ended.stderr)
+
+        for model in ("tiny", "chat", "spare", "broken", "nobody"):
+            with self.subTest(model):
+                self.assertEqual(self.told_the_session(programs[0], model), self.expected_of_the_session(model))
+
+    def told_the_session(self, program, model):
+        """The exit code and the lines of the program, which the recorded session is told in awkward pieces."""
+        environment = {**os.environ, "GGUFD_RUNTIME_DIR": str(self.folder / "replayed")}
+        with replay.Replay(self.folder / "replayed/admin.sock") as server:
+            running = subprocess.Popen([program, model], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True)
+            self.addCleanup(process.end, running)
+            server.accept()
+            request = server.request()
+            lines = replay.SESSION.read_bytes().splitlines(keepends=True)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it goes as soon as it knows enough
+                server.play(b"".join(lines[:8]))
+                server.tell({"id": request["id"], "type": "response", "models": [], "subscribers": 1, "seq": 8})
+                server.play(b"".join(lines[8:]))
+            server.hang_up()
+            said = running.communicate(timeout=ggufd.LIMIT_S)[0]
+        return running.returncode, said.splitlines()
+
+    @staticmethod
+    def expected_of_the_session(model):
+        shown = []
+        for line in replay.SESSION.read_bytes().splitlines():
+            frame = json.loads(line)
+            status, phase = frame.get("status"), frame.get("phase")
+            if frame.get("model") != model:
+                continue
+            if status in ("loading_model", "restarting") and phase in story.PHASE_KEYS:
+                done = next((frame[key] for key in ("downloaded_bytes", "verified_bytes", "resident_bytes") if key in frame), 0)
+                total = frame.get("total_bytes")
+                shown.append(f"{model}: {phase}" + (f" {done * 100 // total} %" if total else ""))
+            if status == "ready":
+                return 0, [*shown, f"{model}: ready in {frame['load_ms']} ms"]
+            if status == "error" and "retry_in_ms" not in frame:
+                return 1, [*shown, f"{model}: {frame['message']}"]
+        return 1, shown
 
     def test_the_example_is_short(self):
         self.assertLess(len((self.example / "main.cpp").read_text().splitlines()), 60)
