@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <exception>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -108,17 +109,24 @@ void widen_thread_pool() {
   setenv("UV_THREADPOOL_SIZE", "8", keep_what_is_set);
 }
 
-// A file that nobody named may be missing: then no model is configured.
-std::expected<Config, std::vector<Mistake>> read_config(const std::string& path, bool is_named,
-                                                        const std::string& runtime_folder) {
-  if (!is_named && access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR)) return Config();
-  auto config = ggufd::config::load_config(path);
-  if (!config) return config;
-  if (auto mistakes = check_model_sockets(*config, runtime_folder); !mistakes.empty()) {
-    return std::unexpected(std::move(mistakes));
+// Reads the configuration at the start, and at each reload (on the pool, one after the other).
+struct ConfigReader {
+  std::string path;
+  std::string runtime_folder;
+  // Nobody has named the file, and there has been none so far: then no model is configured. Once it was read
+  // it has to be there, for it may be missing only for a moment.
+  bool may_be_missing;
+
+  std::expected<Config, std::vector<Mistake>> read() {
+    const bool is_missing = access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    if (is_missing && may_be_missing) return Config();
+    auto config = ggufd::config::load_config(
+        path, ggufd::config::process_environment(),
+        [this](const Config& read) { return check_model_sockets(read, runtime_folder); });
+    if (config) may_be_missing = false;
+    return config;
   }
-  return config;
-}
+};
 
 int run(const CommandLine& command_line, std::optional<rlim_t> open_files,
         std::vector<InheritedSocket> inherited) {
@@ -129,10 +137,10 @@ int run(const CommandLine& command_line, std::optional<rlim_t> open_files,
   if (!runtime) return exit_with(ExitCode::bad_config, runtime.error().message);
   ggufd::DaemonOptions options;
   options.config_file = config_file->path;
-  options.read_config = [path = config_file->path, runtime_folder = runtime->path,
-                         is_named = command_line.places.config || environment("GGUFD_CONFIG")] {
-    return read_config(path, is_named, runtime_folder);
-  };
+  const bool is_named = command_line.places.config || environment("GGUFD_CONFIG");
+  const auto reader =
+      std::make_shared<ConfigReader>(ConfigReader{config_file->path, runtime->path, !is_named});
+  options.read_config = [reader] { return reader->read(); };
   auto config = options.read_config();
   if (!config) return exit_with_mistakes(config_file->path, config.error());
   options.config = std::move(*config);

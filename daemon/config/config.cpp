@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "config/cross_checks.h"
 #include "config/json_fault.h"
@@ -87,7 +89,8 @@ std::string to_string(const Mistake& mistake) {
 }
 
 std::expected<Config, std::vector<Mistake>> parse_config(std::string_view text,
-                                                         const Environment& environment) {
+                                                         const Environment& environment,
+                                                         const FurtherCheck& further_check) {
   if (text.size() > max_config_bytes) return only_mistake(too_large_message());
   const simdjson::padded_string padded(text);
   simdjson::dom::parser parser;
@@ -99,6 +102,7 @@ std::expected<Config, std::vector<Mistake>> parse_config(std::string_view text,
   std::vector<Mistake> mistakes;
   ObjectReader(environment, mistakes).read_section(root, "", config);
   check_across(config, mistakes);
+  if (further_check) std::ranges::move(further_check(config), std::back_inserter(mistakes));
   if (!mistakes.empty()) return std::unexpected(std::move(mistakes));
   if (config.default_model.empty() && !config.models.empty())
     config.default_model = config.models.front().name;
@@ -106,10 +110,11 @@ std::expected<Config, std::vector<Mistake>> parse_config(std::string_view text,
 }
 
 std::expected<Config, std::vector<Mistake>> load_config(const std::string& path,
-                                                        const Environment& environment) {
+                                                        const Environment& environment,
+                                                        const FurtherCheck& further_check) {
   const auto text = read_file(path);
   if (!text) return only_mistake(text.error().message);
-  return parse_config(*text, environment);
+  return parse_config(*text, environment, further_check);
 }
 
 }  // namespace ggufd::config

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -291,14 +292,20 @@ struct Mistake {
 // One line for people: "/models/0/n_seq: must be …". Control characters are escaped.
 std::string to_string(const Mistake&);
 
+// What a caller has to say of a configuration beside. It is asked of what could be read of one that has
+// mistakes, too: a model whose name is a mistake has none there.
+using FurtherCheck = std::function<std::vector<Mistake>(const Config&)>;
+
 // Every mistake of the text. A text that is not JSON has one: nothing further can be said about it. "~/" in
 // paths is the home folder that `environment` names.
 std::expected<Config, std::vector<Mistake>> parse_config(
-    std::string_view text, const Environment& environment = process_environment());
+    std::string_view text, const Environment& environment = process_environment(),
+    const FurtherCheck& further_check = {});
 
 // The same for a regular file of at most max_config_bytes; a file that is missing or cannot be read is a
 // mistake too.
 std::expected<Config, std::vector<Mistake>> load_config(
-    const std::string& path, const Environment& environment = process_environment());
+    const std::string& path, const Environment& environment = process_environment(),
+    const FurtherCheck& further_check = {});
 
 }  // namespace ggufd::config

@@ -75,6 +75,7 @@ class CrossChecker {
   void check_model(const ModelConfig& model, const std::string& pointer) {
     check_plain_http(model, pointer);
     check_digests(model, pointer);
+    check_mirrors(model, pointer);
     const bool is_split_up = !model.kv_unified && model.n_ctx != 0 && model.n_ctx < model.n_seq;
     if (is_split_up && is_clean(pointer + "/n_ctx") && is_clean(pointer + "/n_seq")) {
       mistake(pointer + "/n_ctx",
@@ -116,13 +117,42 @@ class CrossChecker {
                           shard->number));
       return false;
     }
-    const std::size_t digests = shard ? shard->count : 1;
+    const std::size_t digests = shard_count(source);
+    // A mirror that stands for other files is one mistake, and that is told of it.
+    if (digests != expected_files(model, pointer)) return true;
     if (model.sha256.empty() || model.sha256.size() == digests) return true;
     mistake(pointer + "/sha256",
             shard ? fmt::format("must have one digest a shard, {}, not {}", digests, model.sha256.size())
                   : fmt::format("must be one digest, not {}: {} is not the name of a shard",
                                 model.sha256.size(), quote(source.file_name())));
     return false;
+  }
+
+  // Mirrors have the same files. One that names another shard than the first says nothing about that.
+  void check_mirrors(const ModelConfig& model, const std::string& pointer) {
+    const std::size_t expected = expected_files(model, pointer);
+    for (const auto& [source, source_pointer] : sources_of(model, pointer)) {
+      const auto shard = parse_shard_name(source->file_name());
+      const std::size_t files = shard_count(*source);
+      if (files == expected || (shard && shard->number != 1) || !is_clean(source_pointer)) continue;
+      mistake(source_pointer, fmt::format("must stand for as many files as the first one, {}, not for {}: "
+                                          "mirrors have the same ones",
+                                          expected, files));
+    }
+  }
+
+  // What the first source that is no mistake stands for.
+  std::size_t expected_files(const ModelConfig& model, const std::string& pointer) const {
+    for (const auto& [source, source_pointer] : sources_of(model, pointer)) {
+      if (is_clean(source_pointer)) return shard_count(*source);
+    }
+    return 1;
+  }
+
+  // 1 for a file that is no shard.
+  static std::size_t shard_count(const Source& source) {
+    const auto shard = parse_shard_name(source.file_name());
+    return shard ? shard->count : 1;
   }
 
   struct PlacedSource {

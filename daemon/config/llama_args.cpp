@@ -84,7 +84,19 @@ constexpr auto owned_flags = std::to_array<OwnedFlag>({
     {"--version", exits},
     {"--completion-bash", exits},
     {"--list-devices", exits},
+    {"-cl", exits},
+    {"--cache-list", exits},
 });
+
+// Flags that stand for a whole setting with a model of their own, which llama-server would fetch. All of
+// their names begin and end alike.
+constexpr auto model_presets = std::to_array<std::string_view>(
+    {"--fim-qwen-", "--gpt-oss-", "--vision-gemma-", "--embd-", "--tts-oute-"});
+
+bool is_model_preset(std::string_view flag) {
+  const bool begins = std::ranges::any_of(model_presets, [&](auto start) { return flag.starts_with(start); });
+  return begins && (flag.ends_with("-default") || flag.ends_with("-spec"));
+}
 
 std::string canonical(std::string_view argument) {
   std::string flag(argument.substr(0, argument.find('=')));
@@ -98,6 +110,10 @@ std::optional<std::string> check_llama_argument(std::string_view argument) {
   if (argument.find('\0') != std::string_view::npos) return "must not contain a NUL";
   if (!argument.starts_with('-')) return std::nullopt;
   const std::string flag = canonical(argument);
+  if (is_model_preset(flag)) {
+    return fmt::format("must not hold {}: it brings a model and settings of its own; {}", quote(argument),
+                       source);
+  }
   const auto* owned = std::ranges::find(owned_flags, std::string_view(flag), &OwnedFlag::flag);
   if (owned == owned_flags.end()) return std::nullopt;
   return fmt::format("must not hold {}: {}", quote(argument), owned->instead);

@@ -118,8 +118,9 @@ Result<std::string> model_socket(const std::string& folder, std::string_view mod
 std::vector<Mistake> check_model_sockets(const Config& config, const std::string& folder) {
   std::vector<Mistake> mistakes;
   for (std::size_t i = 0; i < config.models.size(); ++i) {
-    const auto path = model_socket(folder, config.models[i].name);
-    if (path) continue;
+    const std::string& name = config.models[i].name;
+    const auto path = model_socket(folder, name);
+    if (name.empty() || path) continue;
     mistakes.push_back({fmt::format("/models/{}/name", i), path.error().message + ", or a shorter name"});
   }
   return mistakes;

@@ -56,6 +56,13 @@ class ExitCodes(ggufd.DaemonTest):
                     self.assertIn(pointer, printed + errors)
                 self.assertIn("evict", printed + errors, "an unknown key suggests the nearest known one")
 
+    def test_a_socket_that_does_not_fit_is_listed_with_all_other_mistakes(self):
+        path = self.config_file(json.dumps({"models": [{"name": "n" * 64, "source": "/a"}], "evikt": "never"}))
+        code, printed, errors = self.run_ggufd("--config", path, "--runtime-dir", "/" + "r" * 40, "--check-config")
+        self.assertEqual(code, BAD_CONFIG)
+        for pointer in ("/models/0/name", "/evikt"):
+            self.assertIn(pointer, printed + errors)
+
     def test_a_configuration_that_is_no_json_or_not_there_is_78(self):
         for path in (self.config_file("{"), self.folder / "absent.json"):
             with self.subTest(path=path.name):

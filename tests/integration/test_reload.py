@@ -313,6 +313,27 @@ class TheRestOfTheFile(reloading.ReloadTest):
             self.assertEqual(self.client.ask("load", wait=True)["state"], "ready")
             self.stop(self.daemon)
 
+    def test_a_file_that_nobody_named_may_be_missing_until_it_was_there(self):
+        self.daemon = self.start(None, is_named=False)
+        self.client = self.connect(self.daemon)
+        self.reload()
+        self.assertEqual(self.names(), [])
+        self.write()
+        self.reload(wait=True)
+        self.client.ask("ping")
+        before = self.untouched("one"), self.untouched("two")
+        kept = self.daemon.config_file.rename(self.folder / "kept.json")
+        self.client.events.clear()
+        self.assertEqual(self.client.ask("reload")["code"], "bad_config")
+        [warning] = self.client.events
+        self.assertEqual((warning["status"], warning["code"]), ("warning", "bad_config"))
+        self.assertIn(str(self.daemon.config_file), warning["message"])
+        self.assertEqual((self.untouched("one"), self.untouched("two")), before)
+        kept.rename(self.daemon.config_file)
+        self.reload()
+        self.assertEqual((self.untouched("one"), self.untouched("two")), before)
+        self.stop(self.daemon)
+
     def test_a_bad_file_changes_nothing(self):
         self.serve()
         before = self.untouched("one"), self.untouched("two")

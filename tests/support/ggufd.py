@@ -192,19 +192,23 @@ class Client:
 
 
 class Daemon:
-    """One run of ggufd, with the store of another one where `store` names it. Start it from the main thread
+    """One run of ggufd, with the store of another one where `store` names it; its `--config` says where the configuration is, unless
+    `is_named` is false. Start it from the main thread
     (process.tied_to_us says why)."""
 
-    def __init__(self, folder, config, arguments=(), prefix=(), store=None, pass_fds=(), **more_environment):
+    def __init__(self, folder, config, arguments=(), prefix=(), store=None, pass_fds=(), is_named=True, **more_environment):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runtime_dir = self.folder / "run"
         self.store = pathlib.Path(store or self.folder / "store")
-        self.config_file = self.folder / "config.json"
+        # One that is not named is where the daemon looks last.
+        self.config_file = self.folder / ("config.json" if is_named else ".config/ggufd/config.json")
+        self.config_file.parent.mkdir(parents=True, exist_ok=True)
         if config is not None:
             self.config_file.write_text(config if isinstance(config, str) else json.dumps(config))
         self._stderr = tempfile.TemporaryFile()
-        command = [str(bin_dir() / "ggufd"), "--config", str(self.config_file), "--runtime-dir", str(self.runtime_dir),
+        named = ["--config", str(self.config_file)] if is_named else []
+        command = [str(bin_dir() / "ggufd"), *named, "--runtime-dir", str(self.runtime_dir),
                    "--store", str(self.store), *map(str, arguments)]
         self.process = subprocess.Popen(
             process.tied_to_us([*prefix, *command]), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -261,12 +261,23 @@ TEST_CASE("arguments that ggufd sets itself are refused in every spelling") {
                                "--api-prefix",
                                "--ssl-key-file",
                                "--help",
-                               "--version"}) {
+                               "--version",
+                               "-cl",
+                               "--cache-list",
+                               "--embd-gemma-default",
+                               "--fim-qwen-1.5b-default",
+                               "--fim-qwen-7b-spec",
+                               "--gpt-oss-20b-default",
+                               "--gpt_oss_120b_default",
+                               "--vision-gemma-4b-default",
+                               "--tts-oute-default"}) {
     check_only_mistake(with_argument(argument), "/llama_server/args/1", "must not hold");
   }
   check_only_mistake(with_argument("-c"), "/llama_server/args/1", "set models[].n_ctx");
+  check_only_mistake(with_argument("--gpt-oss-20b-default"), "/llama_server/args/1", "a model and settings");
   for (const char* argument :
-       {"", "-fa", "on", "--chat-template", "m", "--modelish", "-tb", "--threads-batch", "-cb"}) {
+       {"", "-fa", "on", "--chat-template", "m", "--modelish", "-tb", "--threads-batch", "-cb",
+        "--spec-default", "--embd-normalize", "--spec-draft-model"}) {
     right(with_argument(argument));
   }
 }

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "support.h"
 
 using namespace ggufd::config;
@@ -150,6 +152,20 @@ TEST_CASE("a model whose socket does not fit is a mistake at its name") {
   REQUIRE(mistakes.size() == 1);
   CHECK(mistakes[0].json_pointer == "/models/1/name");
   CHECK(mistakes[0].message.find("or a shorter name") != std::string::npos);
+}
+
+TEST_CASE("a further check adds its mistakes to all others, of what could be read") {
+  const std::string folder = "/" + std::string(40, 'd');
+  const auto config = parse_config(
+      fmt::format(
+          R"({{"models": [{{"name": "/", "source": "/a"}}, {{"name": "{}", "source": "/b"}}], "x": 1}})",
+          std::string(64, 'n')),
+      config_test::home_environment(), [&](const Config& read) { return check_model_sockets(read, folder); });
+  REQUIRE_FALSE(config);
+  std::vector<std::string> pointers;
+  for (const Mistake& mistake : config.error()) pointers.push_back(mistake.json_pointer);
+  std::ranges::sort(pointers);
+  CHECK(pointers == std::vector<std::string>{"/models/0/name", "/models/1/name", "/x"});
 }
 
 TEST_SUITE_END();

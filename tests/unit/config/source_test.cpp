@@ -180,8 +180,21 @@ TEST_CASE("a split model names its first shard and has a digest for each") {
   check_only_mistake(with("\"https://h/a-00002-of-00002.gguf\"", two), "/models/0/source", "the first shard");
   check_only_mistake(with("\"https://h/a.gguf\"", two), "/models/0/sha256", "must be one digest, not 2");
   check_only_mistake(with(R"(["https://h/a-00001-of-00002.gguf", "https://i/a.gguf"])", two),
-                     "/models/0/sha256", "must be one digest");
+                     "/models/0/source/1", "as many files as the first one, 2, not for 1");
   right(one_model("\"/a-00001-of-00002.gguf\""));
+}
+
+TEST_CASE("mirrors stand for the same number of files") {
+  const auto mirrors = [](std::string_view second) {
+    return fmt::format(R"({{"models": [{{"name": "a", "source": ["/m/a-00001-of-00003.gguf", "{}"]}}]}})",
+                       second);
+  };
+  CHECK(config_test::mistakes_of(mirrors("/n/b-00001-of-00003.gguf")).empty());
+  for (const std::string_view other : {"/n/b-00001-of-00002.gguf", "/n/b.gguf"}) {
+    config_test::check_only_mistake(mirrors(other), "/models/0/source/1", "as the first one, 3, not for");
+  }
+  config_test::check_only_mistake(mirrors("/n/b-00002-of-00002.gguf"), "/models/0/source/1",
+                                  "must name the first shard");
 }
 
 TEST_CASE("a bad source in a list is told by its place, and hides nothing else") {
