@@ -86,12 +86,12 @@ class Interrupted(CtlTest):
         source = origin.url("other.gguf")
         origin.fault("/other.gguf", stall_at=1 << 20)
         pull = self.on_terminal("pull", "--source", source, "--name", "copy", columns=200)
-        pull.read_until("copy  download")
+        pull.read_until("download")
         code, _, errors = ggufd.run_program(
             "ggufctl", "--socket", daemon.admin_socket, "cancel", "copy", folder=self.folder)
         self.assertEqual(code, DONE, errors)
         self.assertEqual(pull.wait(), FAILED)
-        self.assertIn("the pull of copy was cancelled", pull.screen().text())
+        self.assertIn("the download was cancelled", pull.screen().text())
         self.stop(daemon)
 
     def test_without_a_terminal_it_is_said_as_well(self):
