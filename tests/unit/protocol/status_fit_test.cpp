@@ -90,9 +90,9 @@ TEST_CASE("status fit: hundreds of models are all there, with their states") {
 
 TEST_CASE("status fit: an id at its worst leaves room for a model at its worst") {
   auto status = failed_models(1);
-  status.models.front().engine.stderr_tail = std::string(1'000'000, '\x01');
-  status.models.front().engine.last_exit = std::string(1'000'000, '\x02');
-  status.models.front().availability.message.value = std::string(1'000'000, '\x03');
+  status.models.front().engine.stderr_tail = std::string(50'000, '\x01');
+  status.models.front().engine.last_exit = std::string(50'000, '\x02');
+  status.models.front().availability.message.value = std::string(50'000, '\x03');
   check_all_are_there(answered(status, std::string(max_id_bytes, '\x01')), status);
 }
 
